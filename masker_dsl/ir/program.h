@@ -1,0 +1,42 @@
+#pragma once
+// What the front end hands on: one checked attention.
+//
+// `function` has the results "mask" (Bool, a function of the element) and "score" (Float, a function of
+// Var::Score and the element; it is Var::Score itself when the spec has no score). Both share parameters and tensors.
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "masker_dsl/ir/function.h"
+
+namespace maskjit::ir {
+
+struct Dropout {
+  Value probability;  // Float, Const or Runtime; a node of Program::function
+  bool renormalise = false;
+};
+
+// One stage of `a then b then c`. Static stages carry a Bool value, selectors their rule and arguments.
+struct Stage {
+  enum class Rule : uint8_t { Static, TopK, TopP, Random, Adaptive, MagicPig } rule = Rule::Static;
+  Value mask;  // Static: what it selects
+  struct Argument {
+    std::string name;
+    Value value;  // Int, Float or Bool; invalid for tensors
+    std::optional<uint32_t> tensor;
+  };
+  std::vector<Argument> arguments;
+  std::string scorer;  // "logits", "page_bound", ... for rules that take one
+  std::vector<Argument> scorer_arguments;
+};
+
+struct Program {
+  std::string name;
+  Function function;
+  std::optional<Dropout> dropout;
+  // Empty when the mask is static. Otherwise "mask" is the surrounding candidate condition C of
+  // `C & (stage then stage ...)` and the stages run in order.
+  std::vector<Stage> stages;
+};
+
+}  // namespace maskjit::ir
