@@ -1,10 +1,11 @@
 #pragma once
 // MaskIR: a function is a pure, typed, hash-consed expression DAG with named results.
 //
-// Invariants: operands precede their users; two nodes with the same op, payload and operands are one node
-// (operands of commutative ops are ordered by id, so a + b is b + a); every node is well typed (verify()).
-// There is no control flow: Select instead of branches, no loops.
+// Invariants: operands precede their users; two nodes with the same op, payload and operands are
+// one node (operands of commutative ops are ordered by id, so a + b is b + a); every node is well
+// typed (verify()). There is no control flow: Select instead of branches, no loops.
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,7 +27,7 @@ struct Value {
 struct Node {
   Op op = Op::Const;
   Type type = Type::Int;
-  Scalar constant;   // Const; Share keeps its double in constant.real
+  Scalar constant;     // Const; Share keeps its double in constant.real
   uint32_t index = 0;  // Variable: the Var; Parameter: its index; Tensor*: the tensor's index
   std::vector<Value> operands;
 
@@ -52,8 +53,8 @@ class Function {
   const std::vector<Tensor>& tensors() const { return tensors_; }
   std::vector<Param>& mutable_params() { return params_; }
 
-  // Builders. The result type follows from the operands; a wrong combination is an internal error (check
-  // and parser verify before they build).
+  // Builders. The result type follows from the operands; a wrong combination is an internal error
+  // (check and parser verify before they build).
   Value constant(Scalar value);
   Value constant_bool(bool v) { return constant(Scalar::of_bool(v)); }
   Value constant_int(int64_t v) { return constant(Scalar::of_int(v)); }
@@ -74,6 +75,9 @@ class Function {
   Type type(Value value) const { return nodes_[value.id].type; }
   size_t size() const { return nodes_.size(); }
 
+  // Appends a node as it is, without checks or sharing: how tests make what verify() must reject.
+  Value append_unchecked(Node node);
+
   void add_result(std::string name, Value value) { results_.push_back({std::move(name), value}); }
   const std::vector<Result>& results() const { return results_; }
   std::vector<Result>& mutable_results() { return results_; }
@@ -93,18 +97,29 @@ class Function {
   std::vector<Tensor> tensors_;
   std::vector<Node> nodes_;
   std::vector<uint32_t> variable_masks_;
+  std::vector<BindingTime> binding_times_;
   std::unordered_multimap<uint64_t, uint32_t> interned_;
   std::vector<Result> results_;
 };
 
+// How many operands `op` takes on a tensor of this rank (for other ops the table says it).
+int operand_count(Op op, size_t tensor_rank);
+
 constexpr uint32_t bit(Var var) { return uint32_t{1} << static_cast<int>(var); }
 
-// The type of `op` on operands of these types, or nullopt if that is not well typed.
+// The type of `op` on operands of these types, or nullopt if that is not well typed. Leaves and
+// tensor ops, whose type follows from the payload, give nullopt.
 std::optional<Type> result_type(Op op, std::span<const Type> operands);
 
-// Copies the nodes reachable from the results in a canonical order (depth first over the results) and
-// drops unused parameters and tensors when asked.
+// The type of a tensor op on this tensor, or nullopt if the operands are not one Int a subscript.
+std::optional<Type> tensor_op_type(Op op, const Tensor& tensor, std::span<const Type> operands);
+
+// Copies the nodes reachable from the results in a canonical order (depth first over the results)
+// and drops unused parameters and tensors when asked.
 Function compact(const Function& function, bool drop_unused_params);
+
+// The nodes that `value` needs, itself included, operands before users and in ascending order.
+std::vector<Value> reachable(const Function& function, std::span<const Value> values);
 
 // True if the two functions print the same after compact().
 bool equivalent(const Function& a, const Function& b);

@@ -8,7 +8,7 @@ namespace maskjit::ir {
 
 }  // namespace maskjit::ir
 
-#define MASKJIT_CHECK(condition, message)                                            \
-  do {                                                                               \
+#define MASKJIT_CHECK(condition, message)                                           \
+  do {                                                                              \
     if (!(condition)) ::maskjit::ir::internal_error(__FILE__, __LINE__, (message)); \
   } while (false)

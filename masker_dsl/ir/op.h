@@ -1,6 +1,6 @@
 #pragma once
-// The op table: the single list from which printer, parser, verifier, interpreter, analysis and lowering
-// take their cases. Every op is pure and total: it has a defined result for every operand.
+// The op table: the single list from which printer, parser, verifier, interpreter, analysis and
+// lowering take their cases. Every op is pure and total: it has a defined result for every operand.
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -9,8 +9,8 @@ namespace maskjit::ir {
 
 enum class Op : uint8_t {
   // leaves
-  Const,    // payload: Scalar
-  Variable,  // payload: Var
+  Const,      // payload: Scalar
+  Variable,   // payload: Var
   Parameter,  // payload: index into Function::params
   Share,      // payload: double; operand int n: floor(share * n) in f64
   // arithmetic, Int x Int -> Int or Float x Float -> Float
@@ -50,9 +50,12 @@ enum class Op : uint8_t {
   Select,
   // payload: tensor index; one Int subscript a dimension; out of range reads 0 / false
   TensorLoad,
-  // payload: tensor index; subscripts of the leading dimensions, then lo and hi of the last one: the
-  // minimum / maximum over lo..hi inclusive of what TensorLoad gives (an out-of-range subscript counts
-  // as 0, lo > hi gives 0). Tile functions only; Int and Float tensors (Bool counts as Int 0 / 1 -> Int).
+  // payload: tensor index; subscripts of the leading dimensions, then lo and hi of the last one:
+  // the
+  // minimum / maximum over lo..hi inclusive of what TensorLoad gives (an out-of-range subscript
+  // counts
+  // as 0, lo > hi gives 0). Tile functions only; Int and Float tensors (Bool counts as Int 0 / 1 ->
+  // Int).
   TensorMin,
   TensorMax,
 };

@@ -1,8 +1,9 @@
 #pragma once
 // What the front end hands on: one checked attention.
 //
-// `function` has the results "mask" (Bool, a function of the element) and "score" (Float, a function of
-// Var::Score and the element; it is Var::Score itself when the spec has no score). Both share parameters and tensors.
+// `function` has the results "mask" (Bool, a function of the element) and "score" (Float, a
+// function of Var::Score and the element; it is Var::Score itself when the spec has no score). Both
+// share parameters and tensors.
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,7 +17,8 @@ struct Dropout {
   bool renormalise = false;
 };
 
-// One stage of `a then b then c`. Static stages carry a Bool value, selectors their rule and arguments.
+// One stage of `a then b then c`. Static stages carry a Bool value, selectors their rule and
+// arguments.
 struct Stage {
   enum class Rule : uint8_t { Static, TopK, TopP, Random, Adaptive, MagicPig } rule = Rule::Static;
   Value mask;  // Static: what it selects

@@ -20,7 +20,8 @@
 namespace maskjit::ir {
 
 struct PrintOptions {
-  bool comments = false;  // after each node: its binding time and what it varies over, as "// const"
+  bool comments =
+      false;  // after each node: its binding time and what it varies over, as "// const"
 };
 
 std::string print(const Function& function, const PrintOptions& options = {});

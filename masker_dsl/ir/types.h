@@ -8,8 +8,8 @@
 
 namespace maskjit::ir {
 
-// Int is a 64-bit two's-complement integer that wraps; Float is real arithmetic: f64 in the interpreter,
-// f32 in kernels.
+// Int is a 64-bit two's-complement integer that wraps; Float is real arithmetic: f64 in the
+// interpreter, f32 in kernels.
 enum class Type : uint8_t { Bool, Int, Float };
 
 // When a value becomes known. A value's binding time is the latest of its operands'.
@@ -19,8 +19,8 @@ enum class Type : uint8_t { Bool, Int, Float };
 //   Index    an element's position or score
 enum class BindingTime : uint8_t { Const, Runtime, Tensor, Index };
 
-// Variables that a function may read. Element functions use the first group, tile functions (analysis)
-// use the Lo/Hi variables instead: inclusive bounds of the tile.
+// Variables that a function may read. Element functions use the first group, tile functions
+// (analysis) use the Lo/Hi variables instead: inclusive bounds of the tile.
 enum class Var : uint8_t {
   Batch,
   Head,
@@ -50,8 +50,8 @@ enum class Element : uint8_t { Bool, I8, U8, I16, I32, I64, F16, BF16, F32, F64 
 Type value_type(Element element);  // the type of a loaded element
 int element_size(Element element);
 
-// One dimension of a tensor parameter: a launch size or a constant. At launch a dimension of extent 1
-// broadcasts.
+// One dimension of a tensor parameter: a launch size or a constant. At launch a dimension of extent
+// 1 broadcasts.
 struct Dim {
   enum class Kind : uint8_t { Batch, NumHeads, NumKvHeads, QLen, KvLen, HeadDim, Constant } kind;
   int64_t constant = 0;
@@ -81,7 +81,9 @@ struct Param {
   BindingTime time = BindingTime::Const;  // Const or Runtime
   std::optional<Scalar> default_value;
   std::optional<Share> default_share;  // instead of default_value, for Const Int
-  bool operator==(const Param& o) const { return name == o.name && type == o.type && time == o.time; }
+  bool operator==(const Param& o) const {
+    return name == o.name && type == o.type && time == o.time;
+  }
 };
 
 struct Tensor {
@@ -91,8 +93,8 @@ struct Tensor {
   bool operator==(const Tensor&) const = default;
 };
 
-// Run-time integers are limited to this magnitude, lengths and positions to the next: checked at launch,
-// relied on by value ranges.
+// Run-time integers are limited to this magnitude, lengths and positions to the next: checked at
+// launch, relied on by value ranges.
 inline constexpr int64_t kMaxRuntimeInt = int64_t{1} << 31;
 inline constexpr int64_t kMaxPosition = int64_t{1} << 30;
 inline constexpr int kMaxTensorRank = 4;
