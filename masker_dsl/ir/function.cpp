@@ -30,6 +30,11 @@ uint64_t mix(uint64_t hash, uint64_t value) {
   return hash ^ (hash >> 31);
 }
 
+uint64_t mix(uint64_t hash, std::span<const Value> operands) {
+  for (Value operand : operands) hash = mix(hash, operand.id);
+  return hash;
+}
+
 uint64_t payload_hash(const Node& node) {
   uint64_t hash = mix(static_cast<uint64_t>(node.op), static_cast<uint64_t>(node.type));
   hash = mix(hash, static_cast<uint64_t>(node.constant.integer));
@@ -163,12 +168,28 @@ Value Function::append_unchecked(Node node) {
   return value;
 }
 
+std::vector<std::pair<Value, Value>> Function::duplicates() const {
+  std::unordered_multimap<uint64_t, uint32_t> seen;
+  std::vector<std::pair<Value, Value>> pairs;
+  for (uint32_t id = 0; id < nodes_.size(); ++id) {
+    const uint64_t hash = mix(payload_hash(nodes_[id]), nodes_[id].operands);
+    auto [first, last] = seen.equal_range(hash);
+    for (; first != last; ++first) {
+      if (same_node(nodes_[first->second], nodes_[id])) break;
+    }
+    if (first != last)
+      pairs.push_back({Value{first->second}, Value{id}});
+    else
+      seen.emplace(hash, id);
+  }
+  return pairs;
+}
+
 Value Function::intern(Node node) {
   if (info(node.op).commutative && node.operands[1] < node.operands[0]) {
     std::swap(node.operands[0], node.operands[1]);
   }
-  uint64_t hash = payload_hash(node);
-  for (Value operand : node.operands) hash = mix(hash, operand.id);
+  const uint64_t hash = mix(payload_hash(node), node.operands);
   auto [first, last] = interned_.equal_range(hash);
   for (; first != last; ++first) {
     if (same_node(nodes_[first->second], node)) return Value{first->second};

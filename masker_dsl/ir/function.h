@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "masker_dsl/ir/op.h"
@@ -75,6 +76,9 @@ class Function {
   Type type(Value value) const { return nodes_[value.id].type; }
   size_t size() const { return nodes_.size(); }
 
+  // Pairs of nodes that compute the same and should be one (first, second): none unless appended
+  // unchecked.
+  std::vector<std::pair<Value, Value>> duplicates() const;
   // Appends a node as it is, without checks or sharing: how tests make what verify() must reject.
   Value append_unchecked(Node node);
 
