@@ -1,9 +1,11 @@
 #pragma once
-// Static value ranges: for each Int node an interval that holds for every launch (positions and lengths
-// within ir::kMaxPosition, run-time integers within ir::kMaxRuntimeInt), and whether computing the node can
-// wrap. Passes use it to prove that a rewrite cannot overflow, lowering to pick 32-bit arithmetic.
+// Static value ranges: for each Int node an interval that holds for every launch (positions and
+// lengths within ir::kMaxPosition, run-time integers within ir::kMaxRuntimeInt), and whether
+// computing the node can wrap. Passes use it to prove that a rewrite cannot overflow, lowering to
+// pick 32-bit arithmetic.
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <vector>
 
 #include "masker_dsl/ir/function.h"
@@ -16,6 +18,7 @@ struct Interval {
   bool operator==(const Interval&) const = default;
   bool contains(int64_t v) const { return lo <= v && v <= hi; }
   bool within(Interval o) const { return o.lo <= lo && hi <= o.hi; }
+  bool is_constant() const { return lo == hi; }
 };
 
 struct ValueRange {
@@ -25,5 +28,15 @@ struct ValueRange {
 
 // By node id. Float nodes get the full interval.
 std::vector<ValueRange> value_ranges(const ir::Function& function);
+
+// The range of one node from those of the nodes before it, by id: what value_ranges() does at each
+// step.
+ValueRange range_of(const ir::Function& function, ir::Value value,
+                    std::span<const ValueRange> earlier);
+
+// What a variable or an element of a tensor may hold. A tensor's range includes 0, which is what a
+// read out of range gives.
+Interval range_of(ir::Var var);
+Interval range_of(ir::Element element);
 
 }  // namespace maskjit::analysis
