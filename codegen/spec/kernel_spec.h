@@ -1,0 +1,54 @@
+#pragma once
+// The request for one specialisation of a template, and its key. Everything that is baked into a kernel is in
+// the mask program, the KernelSpec or the Target: nothing else may influence the code.
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "codegen/target/target.h"
+#include "kernels_templates/include/kernel_abi.h"
+#include "masker_dsl/ir/program.h"
+
+namespace maskjit::codegen {
+
+// What is known of a tensor argument when the kernel is compiled.
+struct TensorLayout {
+  uint8_t broadcast = 0;     // bit d: dimension d has extent 1 and broadcasts
+  bool unit_stride = true;   // of the last dimension, where it does not broadcast
+  bool operator==(const TensorLayout&) const = default;
+};
+
+// What the caller's problem fixes.
+struct ProblemSpec {
+  MjElement element = MJ_F32;  // of query, key, value and output: F32, F16 or BF16
+  int head_dim = 0;
+  int head_dim_v = 0;
+  MjElement additive = MJ_NONE;
+  std::vector<TensorLayout> tensors;  // by Function::tensors index
+  // A hint for template selection, not baked: rows (q_len * group) of one key head.
+  bool short_queries = false;
+};
+
+struct KernelSpec {
+  std::string template_name;  // "host/attention_forward", ...
+  ProblemSpec problem;
+  std::string matrix_unit;  // "fma_32_registers", ...
+  int tile_q = 64;
+  int tile_k = 64;
+  int opt_level = 3;  // 0 or 3
+  std::string print() const;  // canonical, one line: part of the key
+};
+
+struct SpecKey {
+  std::array<uint8_t, 32> bytes{};
+  std::string hex() const;
+  bool operator==(const SpecKey&) const = default;
+  auto operator<=>(const SpecKey&) const = default;
+};
+
+// Hash of format version, LLVM version, template bitcode, canonical program, spec and target.
+SpecKey spec_key(const ir::Program& program, const KernelSpec& spec, const Target& target);
+
+}  // namespace maskjit::codegen

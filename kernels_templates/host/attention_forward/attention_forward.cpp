@@ -1,0 +1,291 @@
+// Blocked attention for the host: tiles of mj_tile_q query rows by mj_tile_k keys, online softmax.
+//
+// An item is a few row blocks of one key head, so that a packed key and value tile serves all of them. For each
+// key tile that the analysis does not exclude, and each row block for which it is not empty:
+// scores = Q K^T by the matrix unit, logits (only where there is a score, an additive mask or a partial tile),
+// softmax update, accumulators += P V.
+#include "kernels_templates/host/common/epilogue.h"
+#include "kernels_templates/host/common/key_tiles.h"
+#include "kernels_templates/host/common/pack.h"
+#include "kernels_templates/host/common/scores.h"
+#include "kernels_templates/host/matrix_unit/matrix_unit.h"
+
+namespace mj {
+namespace {
+
+constexpr int kMaxBlocks = 4;  // row blocks of an item
+
+// MjPlan::parameters of this kernel.
+enum Parameter { kHeadsPerBlock, kQueriesPerBlock, kQueryBlocks, kHeadBlocks, kBlocksPerItem, kChunks };
+
+struct Scratch {
+  uint32_t* queries;  // [kMaxBlocks][mj_tile_q][words]
+  uint32_t* keys;     // [words][mj_tile_k]
+  uint32_t* values;   // [mj_tile_k][columns] (half of it for pairs)
+  float* scores;      // [mj_tile_q][mj_tile_k]
+  uint32_t* weights;  // [mj_tile_q][mj_tile_k / 2], pairs only
+  float* sums;        // [kMaxBlocks][mj_tile_q][columns]
+  float* maximum;     // [kMaxBlocks][mj_tile_q]
+  float* total;       // [kMaxBlocks][mj_tile_q]
+  float* allowed;     // [kMaxBlocks][mj_tile_q]: maximum over the allowed keys
+  float* rescale;     // [mj_tile_q]
+  int64_t bytes;
+};
+
+MJ_INLINE int query_words() { return round_up(head_words(), mj_unit_k_words); }
+
+MJ_INLINE Scratch layout(void* base) {
+  Scratch s = {};
+  char* at = static_cast<char*>(base);
+  int64_t used = 0;
+  const auto take = [&](int64_t words) {
+    char* p = at + used;
+    used += round_up64(words * 4, 64);
+    return p;
+  };
+  const int64_t rows = static_cast<int64_t>(kMaxBlocks) * mj_tile_q;
+  const int columns = padded_value_columns();
+  s.queries = reinterpret_cast<uint32_t*>(take(rows * query_words()));
+  s.keys = reinterpret_cast<uint32_t*>(take(static_cast<int64_t>(query_words()) * mj_tile_k));
+  s.values = reinterpret_cast<uint32_t*>(take(static_cast<int64_t>(mj_tile_k) * columns));
+  s.scores = reinterpret_cast<float*>(take(static_cast<int64_t>(mj_tile_q) * mj_tile_k));
+  s.weights = reinterpret_cast<uint32_t*>(take(static_cast<int64_t>(mj_tile_q) * mj_tile_k / 2));
+  s.sums = reinterpret_cast<float*>(take(rows * columns));
+  s.maximum = reinterpret_cast<float*>(take(rows));
+  s.total = reinterpret_cast<float*>(take(rows));
+  s.allowed = reinterpret_cast<float*>(take(rows));
+  s.rescale = reinterpret_cast<float*>(take(mj_tile_q));
+  s.bytes = used;
+  return s;
+}
+
+MJ_INLINE int keys_of_tile(const MjAttentionArgs* args, int64_t tile) {
+  const int64_t left = args->kv_len - tile * mj_tile_k;
+  return left < mj_tile_k ? static_cast<int>(left) : mj_tile_k;
+}
+
+// scores = Q K^T, then logits in place. Returns the factor that turns what is stored into base-2 exponents.
+MJ_INLINE float tile_logits(const MjAttentionArgs* args, const RowBlock& block, const uint32_t* queries,
+                            const Scratch& s, int64_t tile, int count, int32_t tile_class) {
+  const int rows = block.rows();
+  const int words = query_words();
+  mj_unit_multiply(queries, words, s.keys, mj_tile_k, s.scores, mj_tile_k, round_up(rows, 16), mj_tile_k, words,
+                   false);
+  const int64_t k_begin = tile * mj_tile_k;
+  const bool predicate = !mj_mask_full && tile_class != 2;
+  const bool plain = mj_score_identity && mj_additive == MJ_NONE && !predicate && count == mj_tile_k;
+  if (plain) return args->scale * kLog2E;
+  for (int r = 0; r < rows; ++r) {
+    float* x = s.scores + r * mj_tile_k;
+    if (predicate) {
+      logits_of_row<true>(args, block, r, k_begin, count, x);
+    } else {
+      logits_of_row<false>(args, block, r, k_begin, count, x);
+    }
+  }
+  return kLog2E;
+}
+
+// One tile of one row block: softmax update and accumulators += P V.
+MJ_INLINE void accumulate_tile(const RowBlock& block, const Scratch& s, float factor, float* sums, float* maximum,
+                               float* total, const uint32_t* values, int32_t value_stride) {
+  const int rows = block.rows();
+  const int columns = padded_value_columns();
+  for (int r = 0; r < rows; ++r) {
+    const float largest = row_maximum(s.scores + r * mj_tile_k, mj_tile_k, factor);
+    s.rescale[r] = largest > maximum[r] ? largest : maximum[r];
+  }
+  for (int r = 0; r < rows; r += kLanes) {
+    const F32x16 updated = load(s.rescale + r);
+    const F32x16 base = updated == splat(kNegativeInfinity) ? splat(0.0f) : updated;
+    const F32x16 factors = exp2(load(maximum + r) - base);
+    store(maximum + r, updated);
+    store(s.rescale + r, factors);
+  }
+  for (int r = 0; r < rows; ++r) {
+    float* x = s.scores + r * mj_tile_k;
+    const float sum_of_row = exponentials(x, mj_tile_k, factor, exponent_base(maximum[r]));
+    total[r] = total[r] * s.rescale[r] + sum_of_row;
+    if (mj_pairs) mj_unit_round(x, s.weights + r * (mj_tile_k / 2), mj_tile_k / kLanes);
+    if (s.rescale[r] != 1.0f) scale_row(sums + r * columns, columns, s.rescale[r]);
+  }
+  const int inner = mj_pairs ? mj_tile_k / 2 : mj_tile_k;
+  const uint32_t* weights = mj_pairs ? s.weights : reinterpret_cast<const uint32_t*>(s.scores);
+  mj_unit_multiply(weights, inner, values, value_stride, sums, columns, round_up(rows, 16), columns, inner, true);
+}
+
+// The row maximum over every key that the additive mask allows (MjAttentionArgs::row_max_over_all).
+MJ_INLINE void maximum_over_all(const MjAttentionArgs* args, const RowBlock* blocks, int count_blocks,
+                                const Scratch& s) {
+  const int words = query_words();
+  const int64_t tiles = (args->kv_len + mj_tile_k - 1) / mj_tile_k;
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    const int count = keys_of_tile(args, tile);
+    pack_keys(args, blocks[0].batch, blocks[0].kv_head, tile * mj_tile_k, count, words, s.keys);
+    for (int t = 0; t < count_blocks; ++t) {
+      const float factor = tile_logits(args, blocks[t], s.queries + t * mj_tile_q * words, s, tile, count, 2);
+      for (int r = 0; r < blocks[t].rows(); ++r) {
+        float& allowed = s.allowed[t * mj_tile_q + r];
+        const float largest = row_maximum(s.scores + r * mj_tile_k, mj_tile_k, factor);
+        allowed = largest > allowed ? largest : allowed;
+      }
+    }
+  }
+}
+
+// Dense weights e / denominator of one row block; inactive tiles are zeros.
+MJ_INLINE void write_weights(const MjAttentionArgs* args, const RowBlock& block, const Scratch& s, int t) {
+  const int words = query_words();
+  const int64_t tiles = (args->kv_len + mj_tile_k - 1) / mj_tile_k;
+  for (int64_t tile = 0; tile < tiles; ++tile) {
+    const int count = keys_of_tile(args, tile);
+    const int32_t tile_class = classify(args, block, tile * mj_tile_k, count);
+    float factor = 0.0f;
+    if (tile_class != 0) {
+      pack_keys(args, block.batch, block.kv_head, tile * mj_tile_k, count, words, s.keys);
+      factor = tile_logits(args, block, s.queries + t * mj_tile_q * words, s, tile, count, tile_class);
+    }
+    for (int r = 0; r < block.rows(); ++r) {
+      float* out = static_cast<float*>(const_cast<void*>(
+          row_of(args->weights, MJ_F32, block.batch, block.head_of(r), block.query_of(r))));
+      const float m = s.maximum[t * mj_tile_q + r];
+      const bool none = tile_class == 0 || m == kNegativeInfinity;
+      const float inverse = none ? 0.0f : 1.0f / s.total[t * mj_tile_q + r];
+      float* x = s.scores + r * mj_tile_k;
+      if (!none) exponentials(x, mj_tile_k, factor, m);
+      for (int j = 0; j < count; ++j) out[tile * mj_tile_k + j] = none ? 0.0f : x[j] * inverse;
+    }
+  }
+}
+
+// The row blocks of an item; returns their number.
+MJ_INLINE int blocks_of_item(const MjAttentionArgs* args, const MjPlan* plan, int64_t item, RowBlock* blocks) {
+  const int64_t* p = plan->parameters;
+  const int64_t key_heads = args->batch_size * args->num_kv_heads;
+  // Later queries first: under causal masks they are the heavy ones.
+  const int64_t chunk = p[kChunks] - 1 - item / key_heads;
+  const int64_t batch = item % key_heads / args->num_kv_heads;
+  const int64_t kv_head = item % args->num_kv_heads;
+  const int64_t group = args->num_heads / args->num_kv_heads;
+  const int64_t all = p[kQueryBlocks] * p[kHeadBlocks];
+  int count = 0;
+  for (int64_t i = chunk * p[kBlocksPerItem]; i < all && count < p[kBlocksPerItem]; ++i) {
+    RowBlock& b = blocks[count++];
+    const int64_t head = i % p[kHeadBlocks] * p[kHeadsPerBlock];
+    b.batch = static_cast<int32_t>(batch);
+    b.kv_head = static_cast<int32_t>(kv_head);
+    b.head = static_cast<int32_t>(kv_head * group + head);
+    b.heads = static_cast<int32_t>(group - head < p[kHeadsPerBlock] ? group - head : p[kHeadsPerBlock]);
+    b.query = i / p[kHeadBlocks] * p[kQueriesPerBlock];
+    const int64_t left = args->q_len - b.query;
+    b.queries = static_cast<int32_t>(left < p[kQueriesPerBlock] ? left : p[kQueriesPerBlock]);
+  }
+  return count;
+}
+
+MJ_INLINE void run_item(const MjAttentionArgs* args, const MjPlan* plan, int64_t item, void* scratch) {
+  RowBlock blocks[kMaxBlocks];
+  const int count_blocks = blocks_of_item(args, plan, item, blocks);
+  const Scratch s = layout(scratch);
+  const int words = query_words();
+  const int columns = padded_value_columns();
+  TileRuns runs;
+  runs.count = 0;
+  for (int t = 0; t < count_blocks; ++t) {
+    const RowBlock& b = blocks[t];
+    for (int r = 0; r < b.rows(); ++r) {
+      pack_query(row_of(args->query, mj_element, b.batch, b.head_of(r), b.query_of(r)), words,
+                 s.queries + (t * mj_tile_q + r) * words);
+    }
+    for (int r = 0; r < mj_tile_q; r += kLanes) {
+      store(s.maximum + t * mj_tile_q + r, splat(kNegativeInfinity));
+      store(s.total + t * mj_tile_q + r, splat(0.0f));
+      store(s.allowed + t * mj_tile_q + r, splat(kNegativeInfinity));
+    }
+    for (int i = 0; i < mj_tile_q * columns; i += kLanes) store(s.sums + t * mj_tile_q * columns + i, splat(0.0f));
+    const int32_t q_lo = position(args, b.query);
+    for (int h = 0; h < (mj_by_head ? b.heads : 1); ++h) {
+      add_key_tiles(args, b.batch, b.head + h, b.kv_head, q_lo, q_lo + b.queries - 1, 0, args->kv_len, runs);
+    }
+  }
+  mj_unit_begin();
+  if (args->row_max_over_all) maximum_over_all(args, blocks, count_blocks, s);
+  for (int run = 0; run < runs.count; ++run) {
+    for (int64_t tile = runs.begin[run]; tile < runs.end[run]; ++tile) {
+      const int64_t k_begin = tile * mj_tile_k;
+      const int count = keys_of_tile(args, tile);
+      int32_t classes[kMaxBlocks];
+      bool needed = false;
+      for (int t = 0; t < count_blocks; ++t) {
+        classes[t] = classify(args, blocks[t], k_begin, count);
+        needed = needed || classes[t] != 0;
+      }
+      if (!needed) continue;
+      pack_keys(args, blocks[0].batch, blocks[0].kv_head, k_begin, count, words, s.keys);
+      const uint32_t* values = s.values;
+      int32_t value_stride = columns;
+      const bool in_place = mj_element == MJ_F32 && mj_head_dim_v % kLanes == 0 && count == mj_tile_k &&
+                            args->value.row_stride < (1 << 20);
+      if (in_place) {
+        values = static_cast<const uint32_t*>(
+            row_of(args->value, mj_element, blocks[0].batch, blocks[0].kv_head, k_begin));
+        value_stride = static_cast<int32_t>(args->value.row_stride);
+      } else {
+        pack_values(args, blocks[0].batch, blocks[0].kv_head, k_begin, count, s.values);
+      }
+      for (int t = 0; t < count_blocks; ++t) {
+        if (classes[t] == 0) continue;
+        const float factor =
+            tile_logits(args, blocks[t], s.queries + t * mj_tile_q * words, s, tile, count, classes[t]);
+        accumulate_tile(blocks[t], s, factor, s.sums + t * mj_tile_q * columns, s.maximum + t * mj_tile_q,
+                        s.total + t * mj_tile_q, values, value_stride);
+      }
+    }
+  }
+  for (int t = 0; t < count_blocks; ++t) {
+    for (int r = 0; r < blocks[t].rows(); ++r) {
+      const int i = t * mj_tile_q + r;
+      const float reported = args->row_max_over_all ? s.allowed[i] : s.maximum[i];
+      write_row(args, blocks[t], r, s.sums + i * columns, s.maximum[i], s.total[i], reported);
+    }
+    if (args->weights.data != nullptr) write_weights(args, blocks[t], s, t);
+  }
+  mj_unit_end();
+}
+
+}  // namespace
+}  // namespace mj
+
+extern "C" {
+
+void mj_plan(const MjAttentionArgs* args, int64_t threads, MjPlan* plan) {
+  using namespace mj;
+  const int64_t group = args->num_heads / args->num_kv_heads;
+  const int64_t queries = args->q_len < mj_tile_q ? args->q_len : mj_tile_q;
+  int64_t heads = queries > 0 ? mj_tile_q / queries : 1;
+  if (args->q_len >= mj_tile_q) heads = 1;
+  heads = heads < group ? heads : group;
+  const int64_t query_blocks = queries > 0 ? (args->q_len + queries - 1) / queries : 0;
+  const int64_t head_blocks = (group + heads - 1) / heads;
+  const int64_t key_heads = args->batch_size * args->num_kv_heads;
+  const int64_t blocks = query_blocks * head_blocks;
+  // Fewer blocks an item where there are too few to keep the threads busy.
+  int64_t per_item = blocks * key_heads / (threads * 4);
+  per_item = per_item < 1 ? 1 : per_item > kMaxBlocks ? kMaxBlocks : per_item;
+  plan->parameters[kHeadsPerBlock] = heads;
+  plan->parameters[kQueriesPerBlock] = queries;
+  plan->parameters[kQueryBlocks] = query_blocks;
+  plan->parameters[kHeadBlocks] = head_blocks;
+  plan->parameters[kBlocksPerItem] = per_item;
+  plan->parameters[kChunks] = (blocks + per_item - 1) / per_item;
+  plan->phase_items[0] = plan->parameters[kChunks] * key_heads;
+  plan->phase_items[1] = 0;
+  plan->scratch_bytes = layout(nullptr).bytes;
+  plan->workspace_bytes = 0;
+}
+
+void mj_run(const MjAttentionArgs* args, const MjPlan* plan, int64_t, int64_t item, void* scratch) {
+  mj::run_item(args, plan, item, scratch);
+}
+
+}  // extern "C"

@@ -1,0 +1,49 @@
+#pragma once
+// Sixteen f32 lanes, whatever the target's registers: LLVM splits them where they are narrower.
+#include <stdint.h>
+
+#define MJ_INLINE static inline __attribute__((always_inline))
+
+namespace mj {
+
+typedef float F32x16 __attribute__((ext_vector_type(16)));
+typedef float F32x16u __attribute__((ext_vector_type(16), aligned(4)));
+typedef int32_t I32x16 __attribute__((ext_vector_type(16)));
+typedef uint32_t U32x16 __attribute__((ext_vector_type(16)));
+typedef uint32_t U32x16u __attribute__((ext_vector_type(16), aligned(4)));
+typedef uint16_t U16x16u __attribute__((ext_vector_type(16), aligned(2)));
+
+constexpr int kLanes = 16;
+
+MJ_INLINE F32x16 load(const float* p) { return *reinterpret_cast<const F32x16u*>(p); }
+MJ_INLINE void store(float* p, F32x16 v) { *reinterpret_cast<F32x16u*>(p) = v; }
+MJ_INLINE U32x16 load_words(const uint32_t* p) { return *reinterpret_cast<const U32x16u*>(p); }
+MJ_INLINE void store_words(uint32_t* p, U32x16 v) { *reinterpret_cast<U32x16u*>(p) = v; }
+MJ_INLINE F32x16 splat(float v) { return F32x16(v); }
+MJ_INLINE F32x16 fma(F32x16 a, F32x16 b, F32x16 c) { return __builtin_elementwise_fma(a, b, c); }
+MJ_INLINE F32x16 as_floats(U32x16 v) { return __builtin_bit_cast(F32x16, v); }
+MJ_INLINE U32x16 as_words(F32x16 v) { return __builtin_bit_cast(U32x16, v); }
+// NaN in `a` stays.
+MJ_INLINE F32x16 max(F32x16 a, F32x16 b) { return b > a ? b : a; }
+
+MJ_INLINE float sum(F32x16 v) {
+  typedef float F8 __attribute__((ext_vector_type(8)));
+  typedef float F4 __attribute__((ext_vector_type(4)));
+  const F8 a = v.lo + v.hi;
+  const F4 b = a.lo + a.hi;
+  return (b[0] + b[2]) + (b[1] + b[3]);
+}
+MJ_INLINE float max_of(F32x16 v) {
+  typedef float F8 __attribute__((ext_vector_type(8)));
+  typedef float F4 __attribute__((ext_vector_type(4)));
+  const F8 a = v.hi > v.lo ? v.hi : v.lo;
+  const F4 b = a.hi > a.lo ? a.hi : a.lo;
+  const float c = b[2] > b[0] ? b[2] : b[0];
+  const float d = b[3] > b[1] ? b[3] : b[1];
+  return d > c ? d : c;
+}
+
+constexpr int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
+constexpr int64_t round_up64(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+
+}  // namespace mj

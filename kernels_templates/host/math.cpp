@@ -1,0 +1,8 @@
+// The math functions that lowered scores call.
+#include "kernels_templates/host/common/math.h"
+
+extern "C" {
+__attribute__((always_inline)) float mj_exp(float x) { return mj::exp_scalar(x); }
+__attribute__((always_inline)) float mj_log(float x) { return mj::log_scalar(x); }
+__attribute__((always_inline)) float mj_tanh(float x) { return mj::tanh_scalar(x); }
+}

@@ -1,0 +1,72 @@
+// bf16 multiplication by vdpbf16ps: each lane adds two products of bf16 to an f32.
+#include <immintrin.h>
+
+#include "kernels_templates/host/common/vector.h"
+#include "kernels_templates/host/matrix_unit/matrix_unit.h"
+
+#define MJ_BF16_TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16")))
+
+namespace {
+
+template <int kRows, int kColumns>
+MJ_BF16_TARGET static inline __attribute__((always_inline)) void multiply_block(
+    const uint32_t* __restrict a, int lda, const uint32_t* __restrict b, int ldb, float* __restrict c, int ldc,
+    int k, bool accumulate) {
+  __m512 sums[kRows][kColumns];
+#pragma clang loop unroll(full)
+  for (int i = 0; i < kRows; ++i) {
+#pragma clang loop unroll(full)
+    for (int j = 0; j < kColumns; ++j) {
+      sums[i][j] = accumulate ? _mm512_loadu_ps(c + i * ldc + j * 16) : _mm512_setzero_ps();
+    }
+  }
+  for (int p = 0; p < k; ++p) {
+    __m512bh row[kColumns];
+#pragma clang loop unroll(full)
+    for (int j = 0; j < kColumns; ++j) row[j] = (__m512bh)_mm512_loadu_si512(b + p * ldb + j * 16);
+#pragma clang loop unroll(full)
+    for (int i = 0; i < kRows; ++i) {
+      const __m512bh left = (__m512bh)_mm512_set1_epi32(static_cast<int>(a[i * lda + p]));
+#pragma clang loop unroll(full)
+      for (int j = 0; j < kColumns; ++j) sums[i][j] = _mm512_dpbf16_ps(sums[i][j], left, row[j]);
+    }
+  }
+#pragma clang loop unroll(full)
+  for (int i = 0; i < kRows; ++i) {
+#pragma clang loop unroll(full)
+    for (int j = 0; j < kColumns; ++j) _mm512_storeu_ps(c + i * ldc + j * 16, sums[i][j]);
+  }
+}
+
+}  // namespace
+
+extern "C" {
+
+const int32_t mj_unit_k_words = 1;
+
+void mj_unit_begin() {}
+void mj_unit_end() {}
+
+MJ_BF16_TARGET void mj_unit_multiply(const uint32_t* a, int32_t lda, const uint32_t* b, int32_t ldb, float* c,
+                                     int32_t ldc, int32_t m, int32_t n, int32_t k, bool accumulate) {
+  int32_t j = 0;
+  for (; j + 32 <= n; j += 32) {
+    for (int32_t i = 0; i < m; i += 8) {
+      multiply_block<8, 2>(a + i * lda, lda, b + j, ldb, c + i * ldc + j, ldc, k, accumulate);
+    }
+  }
+  for (; j < n; j += 16) {
+    for (int32_t i = 0; i < m; i += 8) {
+      multiply_block<8, 1>(a + i * lda, lda, b + j, ldb, c + i * ldc + j, ldc, k, accumulate);
+    }
+  }
+}
+
+MJ_BF16_TARGET void mj_unit_round(const float* from, uint32_t* to, int32_t vectors) {
+  for (int32_t i = 0; i < vectors; ++i) {
+    const __m256bh half = _mm512_cvtneps_pbh(_mm512_loadu_ps(from + i * 16));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i * 8), (__m256i)half);
+  }
+}
+
+}  // extern "C"

@@ -1,0 +1,53 @@
+#pragma once
+// c (+)= a b in f32 by register blocks of kRows x (kColumns * 16): each step broadcasts kRows words of a and
+// loads kColumns vectors of b. Rows must be a multiple of kRows.
+#include "kernels_templates/host/common/vector.h"
+
+namespace mj {
+
+template <int kRows, int kColumns>
+MJ_INLINE void multiply_block(const float* __restrict a, int lda, const float* __restrict b, int ldb,
+                              float* __restrict c, int ldc, int k, bool accumulate) {
+  F32x16 sums[kRows][kColumns];
+#pragma clang loop unroll(full)
+  for (int i = 0; i < kRows; ++i) {
+#pragma clang loop unroll(full)
+    for (int j = 0; j < kColumns; ++j) sums[i][j] = accumulate ? load(c + i * ldc + j * kLanes) : splat(0.0f);
+  }
+  for (int p = 0; p < k; ++p) {
+    F32x16 row[kColumns];
+#pragma clang loop unroll(full)
+    for (int j = 0; j < kColumns; ++j) row[j] = load(b + p * ldb + j * kLanes);
+#pragma clang loop unroll(full)
+    for (int i = 0; i < kRows; ++i) {
+      const F32x16 left = splat(a[i * lda + p]);
+#pragma clang loop unroll(full)
+      for (int j = 0; j < kColumns; ++j) sums[i][j] = fma(left, row[j], sums[i][j]);
+    }
+  }
+#pragma clang loop unroll(full)
+  for (int i = 0; i < kRows; ++i) {
+#pragma clang loop unroll(full)
+    for (int j = 0; j < kColumns; ++j) store(c + i * ldc + j * kLanes, sums[i][j]);
+  }
+}
+
+template <int kRows, int kColumns>
+MJ_INLINE void multiply_f32(const float* a, int lda, const float* b, int ldb, float* c, int ldc, int m, int n,
+                            int k, bool accumulate) {
+  int j = 0;
+  for (; j + kColumns * kLanes <= n; j += kColumns * kLanes) {
+    for (int i = 0; i < m; i += kRows) {
+      multiply_block<kRows, kColumns>(a + i * lda, lda, b + j, ldb, c + i * ldc + j, ldc, k, accumulate);
+    }
+  }
+  if (kColumns > 1) {
+    for (; j < n; j += kLanes) {
+      for (int i = 0; i < m; i += kRows) {
+        multiply_block<kRows, 1>(a + i * lda, lda, b + j, ldb, c + i * ldc + j, ldc, k, accumulate);
+      }
+    }
+  }
+}
+
+}  // namespace mj
