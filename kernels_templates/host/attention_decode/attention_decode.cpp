@@ -1,0 +1,313 @@
+// Decoding on the host: a few query rows (q_len times the group) against many keys, bound by the bandwidth of keys
+// and values. Keys and values are read once, in place, in their own element type; the visited key tiles are split
+// evenly over the threads and the parts merged by log-sum-exp in a second phase.
+#include "kernels_templates/host/common/epilogue.h"
+#include "kernels_templates/host/common/key_tiles.h"
+#include "kernels_templates/host/common/scores.h"
+
+namespace mj {
+namespace {
+
+constexpr int kMaxRows = 16;
+constexpr int kRowStep = 4;  // rows whose sums are kept in registers together
+
+// MjPlan::parameters of this kernel.
+enum Parameter { kHeadsPerBlock, kQueriesPerBlock, kQueryBlocks, kHeadBlocks, kSplits };
+
+MJ_INLINE int padded_head_columns() { return round_up(mj_head_dim, kLanes); }
+MJ_INLINE int padded_value_columns() { return round_up(mj_head_dim_v, kLanes); }
+
+struct Scratch {
+  float* queries;  // [kMaxRows][padded D]
+  float* scores;   // [kMaxRows][mj_tile_k]
+  float* sums;     // [kMaxRows][padded Dv]
+  float* maximum;  // [kMaxRows]
+  float* total;    // [kMaxRows]
+  int64_t bytes;
+};
+
+MJ_INLINE Scratch layout(void* base) {
+  Scratch s = {};
+  int64_t used = 0;
+  const auto take = [&](int64_t floats) {
+    float* p = reinterpret_cast<float*>(static_cast<char*>(base) + used);
+    used += round_up64(floats * 4, 64);
+    return p;
+  };
+  s.queries = take(kMaxRows * padded_head_columns());
+  s.scores = take(static_cast<int64_t>(kMaxRows) * mj_tile_k);
+  s.sums = take(kMaxRows * padded_value_columns());
+  s.maximum = take(kMaxRows);
+  s.total = take(kMaxRows);
+  s.bytes = used;
+  return s;
+}
+
+// Floats that one row of a split leaves in the workspace: its sums, maximum and denominator.
+MJ_INLINE int64_t part_floats() { return padded_value_columns() + kLanes; }
+
+MJ_INLINE F32x16 load_columns(const void* row, int d, int columns) {
+  return columns - d >= kLanes ? load_elements(row, d, mj_element)
+                               : load_elements_partial(row, d, columns - d, mj_element);
+}
+
+template <int kStep>
+MJ_INLINE void add_halves(F32x16* r) {
+#define MJ_LOW(l) (((l) & kStep) ? 16 + (l) - kStep : (l))
+#define MJ_HIGH(l) (((l) & kStep) ? 16 + (l) : (l) + kStep)
+#define MJ_SHUFFLE(X)                                                                                          \
+  __builtin_shufflevector(a, b, X(0), X(1), X(2), X(3), X(4), X(5), X(6), X(7), X(8), X(9), X(10), X(11), X(12), \
+                          X(13), X(14), X(15))
+#pragma clang loop unroll(full)
+  for (int i = 0; i < kStep; ++i) {
+    const F32x16 a = r[i];
+    const F32x16 b = r[i + kStep];
+    r[i] = MJ_SHUFFLE(MJ_LOW) + MJ_SHUFFLE(MJ_HIGH);
+  }
+#undef MJ_SHUFFLE
+#undef MJ_HIGH
+#undef MJ_LOW
+}
+
+// Products of one query row with sixteen key rows, `count` of them present: lane i is key i.
+MJ_INLINE F32x16 products(const float* query, const void* const* keys, int count) {
+  F32x16 sums[16];
+#pragma clang loop unroll(full)
+  for (int i = 0; i < 16; ++i) sums[i] = splat(0.0f);
+  for (int d = 0; d < mj_head_dim; d += kLanes) {
+    const F32x16 q = load(query + d);
+    if (count == kLanes && mj_head_dim - d >= kLanes) {
+#pragma clang loop unroll(full)
+      for (int i = 0; i < 16; ++i) sums[i] = fma(load_elements(keys[i], d, mj_element), q, sums[i]);
+    } else {
+#pragma clang loop unroll(full)
+      for (int i = 0; i < 16; ++i) {
+        if (i < count) sums[i] = fma(load_columns(keys[i], d, mj_head_dim), q, sums[i]);
+      }
+    }
+  }
+  add_halves<8>(sums);
+  add_halves<4>(sums);
+  add_halves<2>(sums);
+  add_halves<1>(sums);
+  return sums[0];
+}
+
+// sums[r] += weights[r] V for kRows rows over the tile.
+template <int kRows>
+MJ_INLINE void add_values(const MjAttentionArgs* args, const RowBlock& block, int64_t k_begin, int count,
+                          const float* weights, float* sums) {
+  constexpr int kVectors = 4;
+  const int columns = padded_value_columns();
+  for (int d = 0; d < columns; d += kVectors * kLanes) {
+    F32x16 part[kRows][kVectors];
+#pragma clang loop unroll(full)
+    for (int r = 0; r < kRows; ++r) {
+#pragma clang loop unroll(full)
+      for (int v = 0; v < kVectors; ++v) {
+        part[r][v] = d + v * kLanes < columns ? load(sums + r * columns + d + v * kLanes) : splat(0.0f);
+      }
+    }
+    for (int j = 0; j < count; ++j) {
+      const void* row = row_of(args->value, mj_element, block.batch, block.kv_head, k_begin + j);
+#pragma clang loop unroll(full)
+      for (int v = 0; v < kVectors; ++v) {
+        if (d + v * kLanes >= columns) continue;
+        const F32x16 value = load_columns(row, d + v * kLanes, mj_head_dim_v);
+#pragma clang loop unroll(full)
+        for (int r = 0; r < kRows; ++r) part[r][v] = fma(splat(weights[r * mj_tile_k + j]), value, part[r][v]);
+      }
+    }
+#pragma clang loop unroll(full)
+    for (int r = 0; r < kRows; ++r) {
+#pragma clang loop unroll(full)
+      for (int v = 0; v < kVectors; ++v) {
+        if (d + v * kLanes < columns) store(sums + r * columns + d + v * kLanes, part[r][v]);
+      }
+    }
+  }
+}
+
+MJ_INLINE void visit_tile(const MjAttentionArgs* args, const RowBlock& block, const Scratch& s, int64_t tile) {
+  const int64_t k_begin = tile * mj_tile_k;
+  const int64_t left = args->kv_len - k_begin;
+  const int count = left < mj_tile_k ? static_cast<int>(left) : mj_tile_k;
+  const int32_t tile_class = classify(args, block, k_begin, count);
+  if (tile_class == 0) return;
+  const int rows = block.rows();
+  for (int j = 0; j < count; j += kLanes) {
+    const void* keys[16];
+    const int present = count - j < kLanes ? count - j : kLanes;
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 16; ++i) {
+      const int64_t k = k_begin + j + (i < present ? i : 0);
+      keys[i] = row_of(args->key, mj_element, block.batch, block.kv_head, k);
+    }
+    for (int r = 0; r < rows; ++r) {
+      store(s.scores + r * mj_tile_k + j, products(s.queries + r * padded_head_columns(), keys, present));
+    }
+  }
+  const bool predicate = !mj_mask_full && tile_class != 2;
+  const int columns = padded_value_columns();
+  for (int r = 0; r < rows; ++r) {
+    float* x = s.scores + r * mj_tile_k;
+    if (predicate) {
+      logits_of_row<true>(args, block, r, k_begin, count, x);
+    } else {
+      logits_of_row<false>(args, block, r, k_begin, count, x);
+    }
+    const float largest = row_maximum(x, mj_tile_k, kLog2E);
+    const float updated = largest > s.maximum[r] ? largest : s.maximum[r];
+    const float base = exponent_base(updated);
+    const float rescale = exp2_scalar(s.maximum[r] - base);
+    s.maximum[r] = updated;
+    s.total[r] = s.total[r] * rescale + exponentials(x, mj_tile_k, kLog2E, base);
+    if (rescale != 1.0f) scale_row(s.sums + r * columns, columns, rescale);
+  }
+  int r = 0;
+  for (; r + kRowStep <= rows; r += kRowStep) {
+    add_values<kRowStep>(args, block, k_begin, count, s.scores + r * mj_tile_k, s.sums + r * columns);
+  }
+  for (; r < rows; ++r) {
+    add_values<1>(args, block, k_begin, count, s.scores + r * mj_tile_k, s.sums + r * columns);
+  }
+}
+
+MJ_INLINE RowBlock block_of(const MjAttentionArgs* args, const MjPlan* plan, int64_t index) {
+  const int64_t* p = plan->parameters;
+  const int64_t group = args->num_heads / args->num_kv_heads;
+  const int64_t per_head = p[kQueryBlocks] * p[kHeadBlocks];
+  const int64_t key_head = index / per_head;
+  const int64_t i = index % per_head;
+  const int64_t head = i % p[kHeadBlocks] * p[kHeadsPerBlock];
+  RowBlock b;
+  b.batch = static_cast<int32_t>(key_head / args->num_kv_heads);
+  b.kv_head = static_cast<int32_t>(key_head % args->num_kv_heads);
+  b.head = static_cast<int32_t>(b.kv_head * group + head);
+  b.heads = static_cast<int32_t>(group - head < p[kHeadsPerBlock] ? group - head : p[kHeadsPerBlock]);
+  b.query = i / p[kHeadBlocks] * p[kQueriesPerBlock];
+  const int64_t left = args->q_len - b.query;
+  b.queries = static_cast<int32_t>(left < p[kQueriesPerBlock] ? left : p[kQueriesPerBlock]);
+  return b;
+}
+
+MJ_INLINE float* part_of(const MjPlan* plan, int64_t block, int64_t split, int row) {
+  const int64_t index = (block * plan->parameters[kSplits] + split) * kMaxRows + row;
+  return static_cast<float*>(plan->workspace) + index * part_floats();
+}
+
+MJ_INLINE void run_split(const MjAttentionArgs* args, const MjPlan* plan, int64_t item, void* scratch) {
+  const int64_t splits = plan->parameters[kSplits];
+  const int64_t index = item / splits;
+  const int64_t split = item % splits;
+  const RowBlock block = block_of(args, plan, index);
+  const Scratch s = layout(scratch);
+  const int columns = padded_value_columns();
+  const int rows = block.rows();
+  for (int r = 0; r < rows; ++r) {
+    const void* query = row_of(args->query, mj_element, block.batch, block.head_of(r), block.query_of(r));
+    for (int d = 0; d < mj_head_dim; d += kLanes) {
+      store(s.queries + r * padded_head_columns() + d, load_columns(query, d, mj_head_dim));
+    }
+    for (int d = 0; d < columns; d += kLanes) store(s.sums + r * columns + d, splat(0.0f));
+    s.maximum[r] = kNegativeInfinity;
+    s.total[r] = 0.0f;
+  }
+  TileRuns runs;
+  runs.count = 0;
+  const int32_t q_lo = position(args, block.query);
+  for (int h = 0; h < (mj_by_head ? block.heads : 1); ++h) {
+    add_key_tiles(args, block.batch, block.head + h, block.kv_head, q_lo, q_lo + block.queries - 1, 0, args->kv_len,
+                  runs);
+  }
+  int64_t tiles = 0;
+  for (int i = 0; i < runs.count; ++i) tiles += runs.end[i] - runs.begin[i];
+  int64_t skip = tiles * split / splits;
+  int64_t take = tiles * (split + 1) / splits - skip;
+  for (int i = 0; i < runs.count; ++i) {
+    const int64_t length = runs.end[i] - runs.begin[i];
+    const int64_t first = skip < length ? skip : length;
+    skip -= first;
+    const int64_t visited = length - first < take ? length - first : take;
+    for (int64_t tile = 0; tile < visited; ++tile) visit_tile(args, block, s, runs.begin[i] + first + tile);
+    take -= visited;
+  }
+  for (int r = 0; r < rows; ++r) {
+    if (splits == 1) {
+      write_row(args, block, r, s.sums + r * columns, s.maximum[r], s.total[r], s.maximum[r]);
+      continue;
+    }
+    float* part = part_of(plan, index, split, r);
+    for (int d = 0; d < columns; d += kLanes) store(part + d, load(s.sums + r * columns + d));
+    part[columns] = s.maximum[r];
+    part[columns + 1] = s.total[r];
+  }
+}
+
+MJ_INLINE void merge(const MjAttentionArgs* args, const MjPlan* plan, int64_t index, void* scratch) {
+  const RowBlock block = block_of(args, plan, index);
+  const Scratch s = layout(scratch);
+  const int columns = padded_value_columns();
+  const int64_t splits = plan->parameters[kSplits];
+  for (int r = 0; r < block.rows(); ++r) {
+    float m = kNegativeInfinity;
+    for (int64_t split = 0; split < splits; ++split) {
+      const float part_maximum = part_of(plan, index, split, r)[columns];
+      m = part_maximum > m ? part_maximum : m;
+    }
+    float total = 0.0f;
+    for (int d = 0; d < columns; d += kLanes) store(s.sums + d, splat(0.0f));
+    for (int64_t split = 0; split < splits; ++split) {
+      const float* part = part_of(plan, index, split, r);
+      const float factor = exp2_scalar(part[columns] - exponent_base(m));
+      total = __builtin_fmaf(part[columns + 1], factor, total);
+      for (int d = 0; d < columns; d += kLanes) {
+        store(s.sums + d, fma(load(part + d), splat(factor), load(s.sums + d)));
+      }
+    }
+    write_row(args, block, r, s.sums, m, total, m);
+  }
+}
+
+}  // namespace
+}  // namespace mj
+
+extern "C" {
+
+void mj_plan(const MjAttentionArgs* args, int64_t threads, MjPlan* plan) {
+  using namespace mj;
+  const int64_t group = args->num_heads / args->num_kv_heads;
+  const int64_t queries = args->q_len < kMaxRows ? args->q_len : kMaxRows;
+  int64_t heads = queries > 0 ? kMaxRows / queries : 1;
+  heads = heads < group ? heads : group;
+  const int64_t query_blocks = queries > 0 ? (args->q_len + queries - 1) / queries : 0;
+  const int64_t head_blocks = (group + heads - 1) / heads;
+  const int64_t blocks = args->batch_size * args->num_kv_heads * query_blocks * head_blocks;
+  // Enough parts to balance the threads, none below four tiles.
+  int64_t splits = 1;
+  if (threads > 1 && blocks > 0 && blocks < 8 * threads) {
+    const int64_t most = args->kv_len / mj_tile_k / 4;
+    splits = (4 * threads + blocks - 1) / blocks;
+    splits = splits < most ? splits : most;
+    splits = splits > 1 ? splits : 1;
+  }
+  plan->parameters[kHeadsPerBlock] = heads;
+  plan->parameters[kQueriesPerBlock] = queries;
+  plan->parameters[kQueryBlocks] = query_blocks;
+  plan->parameters[kHeadBlocks] = head_blocks;
+  plan->parameters[kSplits] = splits;
+  plan->phase_items[0] = blocks * splits;
+  plan->phase_items[1] = splits > 1 ? blocks : 0;
+  plan->scratch_bytes = layout(nullptr).bytes;
+  plan->workspace_bytes = splits > 1 ? blocks * splits * kMaxRows * part_floats() * 4 : 0;
+}
+
+void mj_run(const MjAttentionArgs* args, const MjPlan* plan, int64_t phase, int64_t item, void* scratch) {
+  if (phase == 0) {
+    mj::run_split(args, plan, item, scratch);
+  } else {
+    mj::merge(args, plan, item, scratch);
+  }
+}
+
+}  // extern "C"
