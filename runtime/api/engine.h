@@ -6,8 +6,9 @@
 //   auto attention = spec->bind({{"window", 2048}});
 //   auto done = attention->run({.query = q, .key = k, .value = v}, {.output = o});
 //
-// Every call that can fail returns a Result or Status; nothing throws for bad input. All objects may be used from
-// several threads at once. Attention objects share their Engine's cache and keep it alive.
+// Every call that can fail returns a Result or Status; nothing throws for bad input. All objects
+// may be used from several threads at once. Attention objects share their Engine's cache and keep
+// it alive.
 #include <map>
 #include <memory>
 #include <optional>
@@ -17,19 +18,18 @@
 
 #include "runtime/api/result.h"
 #include "runtime/api/tensor_view.h"
+#include "runtime/cache/cache_mode.h"
 
 namespace maskjit {
 
-enum class CacheMode { Off, ReadOnly, ReadWrite, Check };
-
 struct EngineOptions {
-  // Empty: MASKJIT_CACHE_DIR, else $XDG_CACHE_HOME/maskjit, else ~/.cache/maskjit. CacheMode likewise from MASKJIT_CACHE
-  // (off, ro, rw, check; default rw).
+  // Empty: MASKJIT_CACHE_DIR, else $XDG_CACHE_HOME/maskjit, else ~/.cache/maskjit. CacheMode
+  // likewise from MASKJIT_CACHE (off, ro, rw, check; default rw).
   std::string cache_directory;
   std::optional<CacheMode> cache_mode;
   uint64_t cache_limit_bytes = uint64_t{256} << 20;
-  int threads = 0;          // 0: all that the process may use
-  std::string target;       // empty: the best this CPU supports; see `maskjit info`
+  int threads = 0;            // 0: all that the process may use
+  std::string target;         // empty: the best this CPU supports; see `maskjit info`
   std::string only_template;  // empty: the best that supports the problem
   int opt_level = 3;
 };
@@ -43,28 +43,32 @@ using Values = std::map<std::string, Value>;
 
 struct ParameterInfo {
   std::string name;
-  std::string type;          // "int", "float", "bool", "i32[batch, kv_len]"
-  std::string binding_time;  // "const", "runtime", "tensor"
+  std::string type;           // "int", "float", "bool", "i32[batch, kv_len]"
+  std::string binding_time;   // "const", "runtime", "tensor"
   std::string default_value;  // empty: none
 };
 
-// Query [B, Hq, Lq, D], key [B, Hkv, Lk, D], value [B, Hkv, Lk, Dv] of one element type (f32, f16, bf16), any strides
-// with a unit stride on the last dimension (a [B, L, H, D] tensor is viewed with permuted strides).
+// Query [B, Hq, Lq, D], key [B, Hkv, Lk, D], value [B, Hkv, Lk, Dv] of one element type (f32, f16,
+// bf16), any strides with a unit stride on the last dimension (a [B, L, H, D] tensor is viewed with
+// permuted strides).
 struct AttentionInputs {
   TensorView query, key, value;
-  // Added to the logits, or Boolean (true takes part): [B|1, Hq|1, Lq|1, >= Lk], unit stride on the last dimension.
+  // Added to the logits, or Boolean (true takes part): [B|1, Hq|1, Lq|1, >= Lk], unit stride on the
+  // last dimension.
   TensorView additive_mask = {};
   std::map<std::string, TensorView> tensors = {};  // tensor parameters by name
   Values runtime = {};                             // run-time parameters by name
   std::optional<float> scale = {};                 // default 1 / sqrt(D)
   std::optional<int64_t> q_offset = {};            // position of query row 0; default Lk - Lq
-  bool row_max_over_all = false;  // numerator and denominator relative to the maximum over all allowed keys
+  bool row_max_over_all =
+      false;  // numerator and denominator relative to the maximum over all allowed keys
 };
 
 // Results on request: a view with a shape is written, one without is not wanted. At least one.
 struct AttentionOutputs {
-  TensorView output = {};       // [B, Hq, Lq, Dv], element type of query, any strides with unit last stride
-  TensorView lse = {};          // f32 [B, Hq, Lq] contiguous, natural logarithm
+  TensorView output =
+      {};               // [B, Hq, Lq, Dv], element type of query, any strides with unit last stride
+  TensorView lse = {};  // f32 [B, Hq, Lq] contiguous, natural logarithm
   TensorView row_max = {};      // f32 [B, Hq, Lq] contiguous
   TensorView numerator = {};    // f32 [B, Hq, Lq, Dv]
   TensorView denominator = {};  // f32 [B, Hq, Lq] contiguous
@@ -92,9 +96,11 @@ class Attention {
   Status run(const AttentionInputs& inputs, const AttentionOutputs& outputs) const;
   // The same without executing: validates and compiles.
   Result<LaunchInfo> prepare(const AttentionInputs& inputs, const AttentionOutputs& outputs) const;
-  std::vector<ParameterInfo> parameters() const;  // those still open: run-time parameters and tensors
+  std::vector<ParameterInfo> parameters()
+      const;  // those still open: run-time parameters and tensors
 
-  explicit Attention(std::shared_ptr<const detail::AttentionState> state) : state_(std::move(state)) {}
+  explicit Attention(std::shared_ptr<const detail::AttentionState> state)
+      : state_(std::move(state)) {}
   const detail::AttentionState& state() const { return *state_; }
 
  private:
@@ -119,8 +125,8 @@ class Spec {
 class Engine {
  public:
   explicit Engine(EngineOptions options = {});
-  // `entry` names an attention or masker of the file; empty: the only one. A standard masker by name: load_text with
-  // an empty text and entry "causal".
+  // `entry` names an attention or masker of the file; empty: the only one. A standard masker by
+  // name: load_text with an empty text and entry "causal".
   Result<Spec> load_file(const std::string& path, const std::string& entry = {}) const;
   Result<Spec> load_text(const std::string& text, const std::string& entry = {},
                          const std::string& name = "<text>") const;
@@ -131,8 +137,8 @@ class Engine {
   std::shared_ptr<detail::EngineState> state_;
 };
 
-// Combines partial results over disjoint keys exactly: out = sum_i exp(lse_i - lse) out_i, lse = log sum_i exp(lse_i).
-// Shapes [.., L, Dv] and [.., L]; `output` and `lse` may alias an input.
+// Combines partial results over disjoint keys exactly: out = sum_i exp(lse_i - lse) out_i, lse =
+// log sum_i exp(lse_i). Shapes [.., L, Dv] and [.., L]; `output` and `lse` may alias an input.
 Status merge_partials(const std::vector<TensorView>& outputs, const std::vector<TensorView>& lses,
                       const TensorView& output, const TensorView& lse);
 
