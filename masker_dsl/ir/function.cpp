@@ -151,9 +151,12 @@ uint32_t Function::add_tensor(Tensor tensor) {
 }
 
 Value Function::append_unchecked(Node node) {
-  uint32_t mask = node.op == Op::Variable ? bit(node.var()) : 0;
+  uint32_t mask = 0;
   BindingTime time = BindingTime::Const;
-  if (node.op == Op::Variable) time = binding_time_of(node.var());
+  if (node.op == Op::Variable && node.index < uint32_t{kNumVars}) {
+    mask = bit(node.var());
+    time = binding_time_of(node.var());
+  }
   if (node.op == Op::Parameter && node.index < params_.size()) time = params_[node.index].time;
   if (info(node.op).operands < 0) time = BindingTime::Tensor;
   for (Value operand : node.operands) {

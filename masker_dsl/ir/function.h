@@ -53,6 +53,7 @@ class Function {
   const std::vector<Param>& params() const { return params_; }
   const std::vector<Tensor>& tensors() const { return tensors_; }
   std::vector<Param>& mutable_params() { return params_; }
+  std::vector<Tensor>& mutable_tensors() { return tensors_; }
 
   // Builders. The result type follows from the operands; a wrong combination is an internal error
   // (check and parser verify before they build).

@@ -79,8 +79,8 @@ struct Param {
   std::string name;
   Type type = Type::Int;
   BindingTime time = BindingTime::Const;  // Const or Runtime
-  std::optional<Scalar> default_value;
-  std::optional<Share> default_share;  // instead of default_value, for Const Int
+  std::optional<Scalar> default_value = {};
+  std::optional<Share> default_share = {};  // instead of default_value, for Const Int
   bool operator==(const Param& o) const {
     return name == o.name && type == o.type && time == o.time;
   }
