@@ -1,0 +1,295 @@
+#include "masker_dsl/analysis/key_ranges.h"
+
+#include <algorithm>
+
+#include "masker_dsl/analysis/tile_analysis.h"
+
+namespace maskjit::analysis {
+namespace {
+
+using ir::Op;
+using ir::Value;
+
+// Conjunctions looked at together; with more the parts of a formula are intersected and united.
+constexpr size_t kMaxConjunctions = 64;
+
+Box all_keys(FoldingBuilder& b) {
+  return {b.variable(ir::Var::QueryLo), b.variable(ir::Var::QueryHi), b.integer(0),
+          b.add(b.variable(ir::Var::KvLen), b.integer(-1))};
+}
+
+}  // namespace
+
+KeyRanges::KeyRanges(Source& source, Formulas& formulas, FoldingBuilder& builder)
+    : source_(source),
+      formulas_(formulas),
+      builder_(builder),
+      block_(source, formulas, builder, all_keys(builder)) {}
+
+KeyRange KeyRanges::everything() {
+  const Box box = all_keys(builder_);
+  return {box.key_lo, box.key_hi, builder_.boolean(true)};
+}
+
+bool KeyRanges::is_everything(const KeyRange& range) {
+  const KeyRange all = everything();
+  return range.lo == all.lo && range.hi == all.hi && builder_.is_true(range.guard);
+}
+
+std::vector<KeyRange> KeyRanges::of(Formulas::Ref formula) {
+  if (auto disjuncts = formulas_.disjuncts(formula, kMaxConjunctions)) {
+    return of_conjunctions(*disjuncts);
+  }
+  const Formulas::Node n = formulas_.node(formula);
+  const bool is_and = n.kind == Formulas::Kind::And;
+  std::vector<KeyRange> result;
+  if (is_and) result.push_back(everything());
+  for (Formulas::Ref child : n.children) {
+    const std::vector<KeyRange> part = of(child);
+    if (is_and) {
+      result = intersect(result, part);
+    } else {
+      result.insert(result.end(), part.begin(), part.end());
+      result = simplify(std::move(result), kMaxRanges);
+    }
+  }
+  return result;
+}
+
+std::vector<KeyRange> KeyRanges::of_conjunctions(const std::vector<Conjunction>& disjuncts) {
+  std::vector<KeyRange> ranges;
+  for (const Conjunction& literals : disjuncts) ranges.push_back(of_conjunction(literals));
+  return simplify(std::move(ranges), kMaxRanges);
+}
+
+KeyRange KeyRanges::of_conjunction(const Conjunction& literals) {
+  const Narrowed narrowed = block_.narrow(literals, false);
+  KeyRange range = everything();
+  Bounds bounds;
+  Conjunction rest;
+  for (LiteralId id : literals) {
+    const Literal literal = formulas_.literal(id);
+    if (literal.is_inequality() && source_.has_key(literal.form)) {
+      if (solve_at_most(literal.form, builder_.integer(0), narrowed, bounds)) continue;
+      const bool reads = std::any_of(literal.form.terms.begin(), literal.form.terms.end(),
+                                     [&](const auto& entry) { return reads_keys(entry.first); });
+      if (!reads) rest.push_back(id);
+    } else if (literal.is_inequality() || !reads_keys(literal.atom)) {
+      rest.push_back(id);
+    }
+  }
+  for (Value condition : block_.checks_of(rest, narrowed)) {
+    range.guard = builder_.both(range.guard, condition);
+  }
+  for (size_t i = 0; i < bounds.lower.size(); ++i) {
+    range.lo = i == 0 ? bounds.lower[i] : builder_.max(range.lo, bounds.lower[i]);
+  }
+  for (size_t i = 0; i < bounds.upper.size(); ++i) {
+    range.hi = i == 0 ? bounds.upper[i] : builder_.min(range.hi, bounds.upper[i]);
+  }
+  return range;
+}
+
+bool KeyRanges::bounds_key(LiteralId id) {
+  const Literal literal = formulas_.literal(id);
+  Bounds bounds;
+  return literal.is_inequality() && source_.has_key(literal.form) &&
+         solve_at_most(literal.form, builder_.integer(0), {}, bounds);
+}
+
+// Every bound of the key that form <= bound implies: each term with the key is solved for, the
+// others are replaced by the end of their interval.
+bool KeyRanges::solve_at_most(const Linear& form, Value bound, const Narrowed& narrowed,
+                              Bounds& found) {
+  bool any = false;
+  for (const auto& [term, coefficient] : form.terms) {
+    if (!source_.has_key(term) || coefficient == INT64_MIN) continue;
+    // coefficient * term <= room
+    const Linear rest = without(form, term);
+    Sum room = block_.end_of(rest, AbstractTile::Side::Lower, narrowed);
+    for (auto& [value, c] : room.pieces) room.overflow |= __builtin_sub_overflow(0, c, &c);
+    room.overflow |= __builtin_sub_overflow(0, room.constant, &room.constant);
+    room.add(bound, 1);
+    const int64_t divisor = coefficient < 0 ? -coefficient : coefficient;
+    if (coefficient < 0) {
+      // term >= -room / divisor, rounded up
+      for (auto& [value, c] : room.pieces) room.overflow |= __builtin_sub_overflow(0, c, &c);
+      room.overflow |= __builtin_sub_overflow(0, room.constant, &room.constant);
+      room.add_constant(divisor - 1);
+    }
+    auto value = builder_.value_of(room);
+    if (!value) continue;
+    const Value end = builder_.binary(Op::FloorDiv, *value, builder_.integer(divisor));
+    any |= coefficient > 0 ? bound_above(term, end, narrowed, found)
+                           : bound_below(term, end, narrowed, found);
+  }
+  return any;
+}
+
+bool KeyRanges::bound_above(Value term, Value bound, const Narrowed& narrowed, Bounds& found) {
+  const ir::Node n = source_.node(term);
+  switch (n.op) {
+    case Op::Variable:
+      found.upper.push_back(bound);
+      return true;
+    case Op::FloorDiv: {
+      // x // d <= b is x <= b * d + d - 1.
+      auto divisor = source_.constant_of(n.operands[1]);
+      if (!divisor || *divisor <= 0) return false;
+      Sum end;
+      end.add(bound, *divisor);
+      end.add_constant(*divisor - 1);
+      auto value = builder_.value_of(end);
+      return value && solve_at_most(source_.linear(n.operands[0]), *value, narrowed, found);
+    }
+    case Op::Max: {
+      const bool first = solve_at_most(source_.linear(n.operands[0]), bound, narrowed, found);
+      return solve_at_most(source_.linear(n.operands[1]), bound, narrowed, found) || first;
+    }
+    case Op::Abs: {
+      if (source_.range(term).may_wrap) return false;
+      const Linear x = source_.linear(n.operands[0]);
+      const bool first = solve_at_most(x, bound, narrowed, found);
+      auto opposite = add({}, x, -1);
+      return (opposite && solve_at_most(*opposite, bound, narrowed, found)) || first;
+    }
+    default:
+      return false;
+  }
+}
+
+bool KeyRanges::bound_below(Value term, Value bound, const Narrowed& narrowed, Bounds& found) {
+  const ir::Node n = source_.node(term);
+  // x >= b is -x <= -b.
+  auto at_least = [&](Value operand, Sum b) {
+    auto opposite = add({}, source_.linear(operand), -1);
+    for (auto& [value, c] : b.pieces) b.overflow |= __builtin_sub_overflow(0, c, &c);
+    auto value = builder_.value_of(b);
+    return opposite && value && solve_at_most(*opposite, *value, narrowed, found);
+  };
+  Sum end;
+  switch (n.op) {
+    case Op::Variable:
+      found.lower.push_back(bound);
+      return true;
+    case Op::FloorDiv: {
+      auto divisor = source_.constant_of(n.operands[1]);
+      if (!divisor || *divisor <= 0) return false;
+      end.add(bound, *divisor);
+      return at_least(n.operands[0], end);
+    }
+    case Op::Min: {
+      end.add(bound, 1);
+      const bool first = at_least(n.operands[0], end);
+      return at_least(n.operands[1], end) || first;
+    }
+    default:
+      return false;
+  }
+}
+
+// True if the value reads a tensor at the key: over all keys that would cost a scan.
+bool KeyRanges::reads_keys(Value value) {
+  if (!source_.has_key(value)) return false;
+  auto found = reads_keys_.find(value);
+  if (found != reads_keys_.end()) return found->second;
+  const ir::Node n = source_.node(value);
+  bool reads = n.op == Op::TensorLoad;
+  for (Value operand : n.operands) reads = reads || reads_keys(operand);
+  reads_keys_[value] = reads;
+  return reads;
+}
+
+std::vector<KeyRange> KeyRanges::intersect(const std::vector<KeyRange>& a,
+                                           const std::vector<KeyRange>& b) {
+  const KeyRange all = everything();
+  std::vector<KeyRange> result;
+  for (const KeyRange& x : a) {
+    for (const KeyRange& y : b) {
+      KeyRange both = x;
+      // 0 and kv_len - 1 are where nothing else bounds.
+      both.lo = x.lo == all.lo ? y.lo : y.lo == all.lo ? x.lo : builder_.max(x.lo, y.lo);
+      both.hi = x.hi == all.hi ? y.hi : y.hi == all.hi ? x.hi : builder_.min(x.hi, y.hi);
+      both.guard = builder_.both(x.guard, y.guard);
+      result.push_back(both);
+    }
+  }
+  return simplify(std::move(result), kMaxRanges);
+}
+
+bool KeyRanges::is_empty(const KeyRange& range) {
+  return builder_.is_false(range.guard) ||
+         builder_.provably_at_most(range.hi, builder_.integer(-1)) ||
+         builder_.is_true(builder_.lt(range.hi, range.lo));
+}
+
+// Makes `a` the exact union with `b`, if that is one range.
+bool KeyRanges::absorb(KeyRange& a, const KeyRange& b) {
+  const bool same_guard = a.guard == b.guard;
+  if (!same_guard && !builder_.is_true(a.guard)) return false;
+  if (builder_.provably_at_most(a.lo, b.lo) && builder_.provably_at_most(b.hi, a.hi)) return true;
+  if (!same_guard) return false;
+  if (a.lo == b.lo) {
+    a.hi = builder_.max(a.hi, b.hi);
+    return true;
+  }
+  if (a.hi == b.hi) {
+    a.lo = builder_.min(a.lo, b.lo);
+    return true;
+  }
+  return false;
+}
+
+std::vector<KeyRange> KeyRanges::simplify(std::vector<KeyRange> ranges, size_t limit) {
+  std::erase_if(ranges, [&](const KeyRange& r) { return is_empty(r); });
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (size_t i = 0; i < ranges.size() && !changed; ++i) {
+      for (size_t j = 0; j < ranges.size() && !changed; ++j) {
+        if (i == j || !absorb(ranges[i], ranges[j])) continue;
+        ranges.erase(ranges.begin() + static_cast<std::ptrdiff_t>(j));
+        changed = true;
+      }
+    }
+    if (changed || ranges.size() <= limit) continue;
+    size_t first = 0, second = 1;
+    for (size_t i = 0; i < ranges.size(); ++i) {
+      for (size_t j = i + 1; j < ranges.size(); ++j) {
+        if (distance(ranges[i], ranges[j]) < distance(ranges[first], ranges[second])) {
+          first = i;
+          second = j;
+        }
+      }
+    }
+    ranges[first] = hull(ranges[first], ranges[second]);
+    ranges.erase(ranges.begin() + static_cast<std::ptrdiff_t>(second));
+    changed = true;
+  }
+  return ranges;
+}
+
+// The least range that contains both; an empty one adds nothing.
+KeyRange KeyRanges::hull(const KeyRange& a, const KeyRange& b) {
+  auto some = [&](const KeyRange& r) {
+    const Value ordered =
+        builder_.both(builder_.le(r.lo, r.hi), builder_.le(builder_.integer(0), r.hi));
+    return builder_.both(r.guard, ordered);
+  };
+  const Value some_a = some(a), some_b = some(b);
+  auto pick = [&](Value x, Value y, Value both) {
+    return builder_.select(some_a, builder_.select(some_b, both, x), y);
+  };
+  return {pick(a.lo, b.lo, builder_.min(a.lo, b.lo)), pick(a.hi, b.hi, builder_.max(a.hi, b.hi)),
+          builder_.either(some_a, some_b)};
+}
+
+// How far apart the ends can be, to choose which ranges to join.
+double KeyRanges::distance(const KeyRange& a, const KeyRange& b) {
+  auto apart = [&](Value x, Value y) {
+    const Interval d = builder_.range(builder_.sub(x, y)).interval;
+    return std::max(std::abs(static_cast<double>(d.lo)), std::abs(static_cast<double>(d.hi)));
+  };
+  return apart(a.lo, b.lo) + apart(a.hi, b.hi) + (a.guard == b.guard ? 0.0 : 1.0);
+}
+
+}  // namespace maskjit::analysis
