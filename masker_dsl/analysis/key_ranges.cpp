@@ -69,14 +69,18 @@ KeyRange KeyRanges::of_conjunction(const Conjunction& literals) {
   Conjunction rest;
   for (LiteralId id : literals) {
     const Literal literal = formulas_.literal(id);
-    if (literal.is_inequality() && source_.has_key(literal.form)) {
-      if (solve_at_most(literal.form, builder_.integer(0), narrowed, bounds)) continue;
-      const bool reads = std::any_of(literal.form.terms.begin(), literal.form.terms.end(),
-                                     [&](const auto& entry) { return reads_keys(entry.first); });
-      if (!reads) rest.push_back(id);
-    } else if (literal.is_inequality() || !reads_keys(literal.atom)) {
+    const bool is_key_free =
+        literal.is_inequality() ? !source_.has_key(literal.form) : !source_.has_key(literal.atom);
+    if (is_key_free) {
       rest.push_back(id);
+      continue;
     }
+    if (literal.is_inequality() &&
+        solve_at_most(literal.form, builder_.integer(0), narrowed, bounds)) {
+      continue;
+    }
+    // No bound, but it may hold for no key at all.
+    if (builder_.is_false(block_.may_all({id}))) range.guard = builder_.boolean(false);
   }
   for (Value condition : block_.checks_of(rest, narrowed)) {
     range.guard = builder_.both(range.guard, condition);
@@ -186,18 +190,6 @@ bool KeyRanges::bound_below(Value term, Value bound, const Narrowed& narrowed, B
     default:
       return false;
   }
-}
-
-// True if the value reads a tensor at the key: over all keys that would cost a scan.
-bool KeyRanges::reads_keys(Value value) {
-  if (!source_.has_key(value)) return false;
-  auto found = reads_keys_.find(value);
-  if (found != reads_keys_.end()) return found->second;
-  const ir::Node n = source_.node(value);
-  bool reads = n.op == Op::TensorLoad;
-  for (Value operand : n.operands) reads = reads || reads_keys(operand);
-  reads_keys_[value] = reads;
-  return reads;
 }
 
 std::vector<KeyRange> KeyRanges::intersect(const std::vector<KeyRange>& a,

@@ -37,7 +37,6 @@ class KeyRanges {
   bool solve_at_most(const Linear& form, ir::Value bound, const Narrowed& narrowed, Bounds& found);
   bool bound_above(ir::Value term, ir::Value bound, const Narrowed& narrowed, Bounds& found);
   bool bound_below(ir::Value term, ir::Value bound, const Narrowed& narrowed, Bounds& found);
-  bool reads_keys(ir::Value value);
 
   std::vector<KeyRange> intersect(const std::vector<KeyRange>& a, const std::vector<KeyRange>& b);
   std::vector<KeyRange> simplify(std::vector<KeyRange> ranges, size_t limit);
@@ -50,7 +49,6 @@ class KeyRanges {
   Formulas& formulas_;
   FoldingBuilder& builder_;
   AbstractTile block_;
-  std::map<ir::Value, bool> reads_keys_;
 };
 
 }  // namespace maskjit::analysis

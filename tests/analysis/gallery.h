@@ -8,10 +8,10 @@
 
 namespace maskjit::gallery {
 
-using mask_expr::Expr;
-using mask_expr::Names;
 using ir::Dim;
 using ir::Element;
+using mask_expr::Expr;
+using mask_expr::Names;
 
 struct Mask {
   std::string name;
@@ -48,24 +48,20 @@ inline std::vector<Mask> masks() {
   add("causal", true, 0, [](Names n) { return n.k <= n.q; });
   add("local", true, 0, [](Names n) { return (n.k <= n.q) & (n.q - 9 < n.k); });
   add("window", true, 0, [](Names n) { return (n.k <= n.q + 5) & (n.q - 9 <= n.k); });
-  add("runtime_window", true, 0, [](Names n) {
-    return (n.k <= n.q) & (n.q - n.runtime("n") < n.k);
-  });
+  add("runtime_window", true, 0,
+      [](Names n) { return (n.k <= n.q) & (n.q - n.runtime("n") < n.k); });
   add("sink", true, 0, [](Names n) { return n.k < 4; });
-  add("sink_window", true, 0, [](Names n) {
-    return (n.k <= n.q) & ((n.k < 4) | (n.q - n.k < 13));
-  });
+  add("sink_window", true, 0,
+      [](Names n) { return (n.k <= n.q) & ((n.k < 4) | (n.q - n.k < 13)); });
   add("strided", false, 0.1, [](Names n) { return (n.k <= n.q) & ((n.q - n.k) % 4 == 0); });
-  add("dilated", false, 0.1, [](Names n) {
-    return (n.k <= n.q) & (n.q - n.k < 24) & ((n.q - n.k) % 3 == 0);
-  });
+  add("dilated", false, 0.1,
+      [](Names n) { return (n.k <= n.q) & (n.q - n.k < 24) & ((n.q - n.k) % 3 == 0); });
   add("prefix", true, 0, [](Names n) { return (n.k <= n.q) | (n.k < 11); });
   add("prefix_tensor", true, 0, [](Names n) {
     return (n.k <= n.q) | (n.k < n.load("len", Element::I32, kBatch, {n.batch}));
   });
-  add("padding", true, 0, [](Names n) {
-    return n.k < n.load("len", Element::I32, kBatch, {n.batch});
-  });
+  add("padding", true, 0,
+      [](Names n) { return n.k < n.load("len", Element::I32, kBatch, {n.batch}); });
   add("padded_causal", true, 0, [](Names n) {
     return (n.k <= n.q) & (n.k < n.load("len", Element::I32, kBatch, {n.batch}));
   });
@@ -81,9 +77,8 @@ inline std::vector<Mask> masks() {
     return (n.k <= n.q) & (n.load("doc", Element::I64, kBatchKeys, {n.batch, n.q}) ==
                            n.load("doc", Element::I64, kBatchKeys, {n.batch, n.k}));
   });
-  add("row_limits", true, 0, [](Names n) {
-    return n.k < n.load("limit", Element::I32, kKeys, {n.q});
-  });
+  add("row_limits", true, 0,
+      [](Names n) { return n.k < n.load("limit", Element::I32, kKeys, {n.q}); });
   add("global", false, 0, [](Names n) {
     return (n.k <= n.q) & ((n.q - n.k < 10) | n.load("flag", Element::Bool, kKeys, {n.k}) |
                            n.load("flag", Element::Bool, kKeys, {n.q}));
@@ -114,12 +109,9 @@ inline std::vector<Mask> masks() {
            ((block(n.q) > block(n.k)) & clean_k & !clean_q) |
            ((block(n.q) >= block(n.k)) & clean_k & clean_q);
   });
-  add("head_dependent", true, 0, [](Names n) {
-    return (n.k <= n.q) & ((n.q - n.k < 8 * (n.head + 1)) | (n.head == 2));
-  });
-  add("query_index", true, 0, [](Names n) {
-    return n.k <= n.q - n.q_offset + 3;
-  });
+  add("head_dependent", true, 0,
+      [](Names n) { return (n.k <= n.q) & ((n.q - n.k < 8 * (n.head + 1)) | (n.head == 2)); });
+  add("query_index", true, 0, [](Names n) { return n.k <= n.q - n.q_offset + 3; });
   return all;
 }
 

@@ -68,9 +68,10 @@ TEST_P(Gallery, SoundAndPrecise) {
   tiles.ranges = passes::run_pipeline(tiles.ranges);
   SCOPED_TRACE(mask.name + "\n" + ir::print(tiles.tile) + ir::print(tiles.ranges));
   oracle::Counts counts;
-  const oracle::Launch launches[] = {{64, 64, 0, 8, 8},    {64, 64, 0, 16, 8},  {61, 64, 3, 7, 5},
-                                     {64, 64, 0, 1, 16},   {20, 64, 44, 8, 16}, {64, 40, -24, 8, 8},
-                                     {40, 50, -60, 8, 16}, {1, 64, 63, 1, 8},   {33, 64, 90, 16, 16}};
+  const oracle::Launch launches[] = {
+      {64, 64, 0, 8, 8},    {64, 64, 0, 16, 8},  {61, 64, 3, 7, 5},
+      {64, 64, 0, 1, 16},   {20, 64, 44, 8, 16}, {64, 40, -24, 8, 8},
+      {40, 50, -60, 8, 16}, {1, 64, 63, 1, 8},   {33, 64, 90, 16, 16}};
   for (const oracle::Launch& launch : launches) {
     for (int64_t batch : {0, 1}) {
       Arguments arguments;
@@ -79,11 +80,12 @@ TEST_P(Gallery, SoundAndPrecise) {
       ASSERT_FALSE(wrong.has_value()) << *wrong;
     }
   }
-  if (std::getenv("MASKJIT_VERBOSE")) std::cout << mask.name << ": tiles " << counts.tiles << " empty " << counts.empty << " missed "
-            << counts.missed_empty << " full " << counts.full << " missed " << counts.missed_full
-            << " visited " << counts.visited << " nodes " << tiles.tile.size() << " + "
-            << tiles.ranges.size() << " ranges " << tiles.range_count << "\n"
-            << ir::print(tiles.tile) << ir::print(tiles.ranges);
+  if (std::getenv("MASKJIT_VERBOSE"))
+    std::cout << mask.name << ": tiles " << counts.tiles << " empty " << counts.empty << " missed "
+              << counts.missed_empty << " full " << counts.full << " missed " << counts.missed_full
+              << " visited " << counts.visited << " nodes " << tiles.tile.size() << " + "
+              << tiles.ranges.size() << " ranges " << tiles.range_count << "\n"
+              << ir::print(tiles.tile) << ir::print(tiles.ranges);
   if (mask.exact) {
     EXPECT_EQ(counts.missed_empty, 0);
     EXPECT_EQ(counts.missed_full, 0);

@@ -24,8 +24,8 @@ inline Expr lift(Expr like, int64_t c) {
   return {like.builder, like.builder->function.constant_int(c)};
 }
 
-#define MASKJIT_EXPR_OPERATOR(symbol, op)                                                 \
-  inline Expr operator symbol(Expr a, Expr b) { return binary(ir::Op::op, a, b); }        \
+#define MASKJIT_EXPR_OPERATOR(symbol, op)                                                      \
+  inline Expr operator symbol(Expr a, Expr b) { return binary(ir::Op::op, a, b); }             \
   inline Expr operator symbol(Expr a, int64_t b) { return binary(ir::Op::op, a, lift(a, b)); } \
   inline Expr operator symbol(int64_t a, Expr b) { return binary(ir::Op::op, lift(b, a), b); }
 MASKJIT_EXPR_OPERATOR(+, Add)

@@ -26,10 +26,20 @@ inline void apply(const Launch& launch, interp::Environment& environment) {
   environment[Var::QOffset] = launch.q_offset;
 }
 
+inline std::string describe(const interp::Environment& environment) {
+  std::string text = "//";
+  for (int i = 0; i < ir::kNumVars; ++i) {
+    const Var var = static_cast<Var>(i);
+    if (var != Var::Score) text += fmt::format(" {}={}", ir::name_of(var), environment[var]);
+  }
+  for (const ir::Scalar& p : environment.params) text += fmt::format(" {}", p.as_double());
+  return text + "\n";
+}
+
 struct Counts {
-  int tiles = 0, empty = 0, full = 0;       // what is true
-  int missed_empty = 0, missed_full = 0;    // but called Partial
-  int visited = 0;                          // not Empty, in some range
+  int tiles = 0, empty = 0, full = 0;     // what is true
+  int missed_empty = 0, missed_full = 0;  // but called Partial
+  int visited = 0;                        // not Empty, in some range
 };
 
 // Compares every tile of the launch; the first contradiction in words.
@@ -65,13 +75,13 @@ inline std::optional<std::string> check(const ir::Function& function,
         for (int64_t k = k0; k <= k1; ++k) {
           environment[Var::Query] = q + launch.q_offset;
           environment[Var::Key] = k;
+          environment.score = static_cast<double>((q * 31 + k * 17) % 13 - 6) / 2;
           const bool on = mask.run(environment).integer != 0;
           active += on;
-          const bool in_range = std::any_of(ranges.begin(), ranges.end(), [&](auto r) {
-            return r.first <= k && k <= r.second;
-          });
-          const char* wrong = on && !is_may    ? "is active in a tile called Empty"
-                              : !on && is_must ? "is inactive in a tile called Full"
+          const bool in_range = std::any_of(ranges.begin(), ranges.end(),
+                                            [&](auto r) { return r.first <= k && k <= r.second; });
+          const char* wrong = on && !is_may     ? "is active in a tile called Empty"
+                              : !on && is_must  ? "is inactive in a tile called Full"
                               : on && !in_range ? "is active outside the key ranges"
                                                 : nullptr;
           if (wrong == nullptr) continue;
@@ -80,7 +90,8 @@ inline std::optional<std::string> check(const ir::Function& function,
               q + launch.q_offset, k, wrong, q0 + launch.q_offset, q1 + launch.q_offset, k0, k1,
               launch.q_len, launch.kv_len, launch.q_offset);
           for (auto [a, b] : ranges) text += fmt::format("range {}..{}\n", a, b);
-          return text + ir::print(function) + ir::print(tiles.tile) + ir::print(tiles.ranges);
+          return text + describe(environment) + ir::print(function) + ir::print(tiles.tile) +
+                 ir::print(tiles.ranges);
         }
       }
       if (counts == nullptr) continue;
