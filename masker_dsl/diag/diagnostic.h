@@ -1,7 +1,8 @@
 #pragma once
-// Diagnostics: what is wrong with the user's input, said once, with its place, what was found and a hint.
-// A phase calls DiagnosticEmitter::emit; nothing below it prints. Kinds are stable names ("unknown-name")
-// that tests and users may rely on; kinds.h lists them all, and a test fails when one has no example.
+// Diagnostics: what is wrong with the user's input, said once, with its place, what was found and a
+// hint. A phase calls DiagnosticEmitter::emit; nothing below it prints. Kinds are stable names
+// ("unknown-name") that tests and users may rely on; kinds.h lists them all, and a test fails when
+// one has no example.
 #include <string>
 #include <string_view>
 #include <vector>

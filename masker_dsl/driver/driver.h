@@ -1,6 +1,7 @@
 #pragma once
-// The front end as three functions: text -> checked Program; Program + parameter values -> bound Program;
-// bound Program -> what codegen needs. No LLVM, no I/O except reading imports through `FileReader`.
+// The front end as three functions: text -> checked Program; Program + parameter values -> bound
+// Program; bound Program -> what codegen needs. No LLVM, no I/O except reading imports through
+// `FileReader`.
 #include <functional>
 #include <map>
 #include <memory>
@@ -22,11 +23,13 @@ FileReader disk_reader();
 struct CheckedSource {
   std::optional<ir::Program> program;  // empty if there were errors
   diag::DiagnosticEmitter diagnostics;
-  std::vector<std::unique_ptr<source::SourceFile>> files;  // what diagnostics point into; [0] is the main file
+  std::vector<std::unique_ptr<source::SourceFile>>
+      files;  // what diagnostics point into; [0] is the main file
 };
 
-// `name` is shown in diagnostics and is what imports are relative to. `entry` picks an attention (or a
-// masker without required parameters) by name; empty: the only attention, or the only masker, of the file.
+// `name` is shown in diagnostics and is what imports are relative to. `entry` picks an attention
+// (or a masker without required parameters) by name; empty: the only attention, or the only masker,
+// of the file.
 CheckedSource check(std::string name, std::string text, const std::string& entry = {},
                     const FileReader& reader = disk_reader());
 
@@ -40,9 +43,9 @@ struct BoundProgram {
   analysis::TileFunctions tiles;
 };
 
-// Replaces Const parameters by their values (defaults where none is given), runs the passes and the tile
-// analysis. Unknown names, wrong types, missing values and values for Runtime parameters of the wrong type
-// are diagnostics. Runtime parameters stay.
+// Replaces Const parameters by their values (defaults where none is given), runs the passes and the
+// tile analysis. Unknown names, wrong types, missing values and values for Runtime parameters of
+// the wrong type are diagnostics. Runtime parameters stay.
 std::optional<BoundProgram> bind(const ir::Program& program,
                                  const std::map<std::string, ParamValue>& values,
                                  diag::DiagnosticEmitter& diagnostics);
