@@ -50,4 +50,16 @@ std::optional<BoundProgram> bind(const ir::Program& program,
                                  const std::map<std::string, ParamValue>& values,
                                  diag::DiagnosticEmitter& diagnostics);
 
+// The text in canonical layout, or nothing but diagnostics if it cannot be parsed.
+struct FormattedSource {
+  std::optional<std::string> text;
+  diag::DiagnosticEmitter diagnostics;
+  std::unique_ptr<source::SourceFile> file;  // what diagnostics point into
+};
+FormattedSource format(std::string name, std::string text);
+
+// Dumps of the first two stages, for --emit=tokens and --emit=ast; errors do not stop them.
+std::string emit_tokens(std::string_view text);
+std::string emit_ast(std::string_view text);
+
 }  // namespace maskjit::driver
