@@ -113,6 +113,13 @@ class Separation {
     return true;
   }
 
+  // Changing Lt to Le or back makes this constant beside the other terms zero: key < rest + 1 is
+  // key <= rest.
+  static bool absorbs_one(Op op, bool rest_first, int64_t constant) {
+    if (op == Op::Lt) return constant == (rest_first ? -1 : 1);
+    return op == Op::Le && constant == (rest_first ? 1 : -1);
+  }
+
   // One side as it is written: everything in one kind, and no constant with the key.
   bool is_pure(const Linear& side, bool key) const {
     if (key && side.terms.empty()) return false;
@@ -177,17 +184,21 @@ class Separation {
     const bool flip = should_flip(key);
     const bool pure = (is_pure(sides[0], true) && is_pure(sides[1], false)) ||
                       (is_pure(sides[0], false) && is_pure(sides[1], true));
-    if (pure) {
-      // As written, does the key have a negative sign?
-      const Linear& key_side = is_pure(sides[0], true) ? sides[0] : sides[1];
-      if (!should_flip(key_side)) return {};
-    }
+    // As written, does the key have a negative sign?
+    const bool reversed = pure && should_flip(is_pure(sides[0], true) ? sides[0] : sides[1]);
     if (!negate(flip ? key : rest)) return {};
+    const bool absorb = !rest.terms.empty() && absorbs_one(node.op, flip, rest.constant);
+    if (pure && !reversed && !absorb) return {};
+    Op op = node.op;
+    if (absorb) {
+      op = op == Op::Lt ? Op::Le : Op::Lt;
+      rest.constant = 0;
+    }
     if (!fits_when_built(key) || !fits_when_built(rest)) return {};
     const Value key_value = build(key, visit);
     const Value rest_value = build(rest, visit);
-    return flip ? visit.out.binary(node.op, rest_value, key_value)
-                : visit.out.binary(node.op, key_value, rest_value);
+    return flip ? visit.out.binary(op, rest_value, key_value)
+                : visit.out.binary(op, key_value, rest_value);
   }
 
   const ir::Function& in_;

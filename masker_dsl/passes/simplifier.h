@@ -38,7 +38,11 @@ class Simplifier {
   // simplify_logic.cpp
   Value bitwise(Op op, Value a, Value b);
   Value and_or(Op op, Value a, Value b);
-  Value and_or_one_side(Op op, Value a, Value b);
+  // v, where `fact` has this truth: it is replaced in Ands, Ors and Nots.
+  Value assume(Value v, Value fact, bool truth, int depth);
+  // v, where all operands of a tree of Ands are true (of Ors: false).
+  Value assume_all(Op op, Value facts, Value v, int depth);
+  Value join_bounds(Op op, Value a, Value b);
   Value exclusive_or(Value a, Value b);
   Value invert(Value a);
   Value equal(Op op, Value a, Value b);

@@ -15,6 +15,10 @@ constexpr int64_t kLeast = std::numeric_limits<int64_t>::min();
 constexpr int64_t kGreatest = std::numeric_limits<int64_t>::max();
 // How deep De Morgan's rules look for a negation that costs nothing.
 constexpr int kNegationDepth = 4;
+// How deep a condition is looked for in the other side of an And or Or, and how deep its parts are
+// taken.
+constexpr int kAssumptionDepth = 4;
+constexpr int kFactDepth = 3;
 }  // namespace
 
 Value Simplifier::bitwise(Op op, Value a, Value b) {
@@ -79,17 +83,40 @@ bool Simplifier::complementary(Value a, Value b) {
   return free_negation(a, 0) == b;
 }
 
-Value Simplifier::and_or_one_side(Op op, Value a, Value b) {
-  const Op dual = op == Op::And ? Op::Or : Op::And;
+Value Simplifier::assume(Value v, Value fact, bool truth, int depth) {
+  if (v == fact) return function_.constant_bool(truth);
+  if (complementary(v, fact)) return function_.constant_bool(!truth);
+  const Op op = function_[v].op;
+  if (depth == 0 || function_.type(v) != Type::Bool) return v;
+  if (op != Op::And && op != Op::Or && op != Op::Not) return v;
+  const std::vector<Value> operands = function_[v].operands;
+  const Value a = assume(operands[0], fact, truth, depth - 1);
+  if (op == Op::Not) return a == operands[0] ? v : build(Op::Not, a);
+  const Value b = assume(operands[1], fact, truth, depth - 1);
+  return a == operands[0] && b == operands[1] ? v : build(op, a, b);
+}
+
+Value Simplifier::assume_all(Op op, Value facts, Value v, int depth) {
   Value x, y;
-  if (match(b, dual, x, y)) {
-    if (x == a || y == a) return a;
-    if (complementary(x, a)) return build(op, a, y);
-    if (complementary(y, a)) return build(op, a, x);
+  if (depth > 0 && match(facts, op, x, y)) {
+    v = assume_all(op, x, v, depth - 1);
+    return assume_all(op, y, v, depth - 1);
   }
-  if (match(b, op, x, y)) {
-    if (x == a || y == a) return b;
-    if (complementary(x, a) || complementary(y, a)) return function_.constant_bool(op == Op::Or);
+  return assume(v, facts, op == Op::And, kAssumptionDepth);
+}
+
+// x < c and x < d, c < x and d < x.
+Value Simplifier::join_bounds(Op op, Value a, Value b) {
+  Value x, y, p, q;
+  if (!match(a, Op::Lt, x, y) || !match(b, Op::Lt, p, q)) return {};
+  auto pick = [&](Value u, Value v, bool least) {
+    return (*integer(u) < *integer(v)) == least ? u : v;
+  };
+  if (x == p && integer(y) && integer(q)) {
+    return build(Op::Lt, x, pick(y, q, op == Op::And));
+  }
+  if (y == q && integer(x) && integer(p)) {
+    return build(Op::Lt, pick(x, p, op == Op::Or), y);
   }
   return {};
 }
@@ -100,8 +127,10 @@ Value Simplifier::and_or(Op op, Value a, Value b) {
   order(a, b);
   if (const auto constant = integer(b)) return (*constant != 0) == (op == Op::And) ? a : b;
   if (complementary(a, b)) return function_.constant_bool(op == Op::Or);
-  if (const Value v = and_or_one_side(op, a, b); v.valid()) return v;
-  if (const Value v = and_or_one_side(op, b, a); v.valid()) return v;
+  // a & b is a & (b where a is true): absorption, repeated and contradicting conditions.
+  if (const Value v = assume_all(op, a, b, kFactDepth); v != b) return build(op, a, v);
+  if (const Value v = assume_all(op, b, a, kFactDepth); v != a) return build(op, v, b);
+  if (const Value v = join_bounds(op, a, b); v.valid()) return v;
   const Op dual = op == Op::And ? Op::Or : Op::And;
   Value p, q, r, s;
   if (match(a, Op::Not, p) && match(b, Op::Not, q)) return build(Op::Not, build(dual, p, q));

@@ -5,6 +5,7 @@
 
 #include "masker_dsl/ir/function.h"
 #include "masker_dsl/ir/op.h"
+#include "masker_dsl/ir/text.h"
 #include "masker_dsl/passes/passes.h"
 
 namespace maskjit::ir {
@@ -134,6 +135,17 @@ TEST_F(ReferencePage, HasEveryName) {
   for (const passes::PassInfo& pass : passes::pipeline()) {
     EXPECT_TRUE(has(fmt::format("| `{}` |", pass.name))) << pass.name;
   }
+}
+
+TEST_F(ReferencePage, ShowsACanonicalFunction) {
+  const size_t start = text_.find("```\nfunc");
+  ASSERT_NE(start, std::string::npos);
+  const std::string block = text_.substr(start + 4, text_.find("```", start + 4) - start - 4);
+  const auto parsed = parse(block);
+  ASSERT_TRUE(std::holds_alternative<Function>(parsed)) << std::get<TextError>(parsed).message;
+  const Function& function = std::get<Function>(parsed);
+  EXPECT_EQ(print(function), block);
+  EXPECT_EQ(print(compact(passes::run_pipeline(function), true)), print(compact(function, true)));
 }
 
 }  // namespace
