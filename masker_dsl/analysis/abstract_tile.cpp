@@ -4,15 +4,9 @@
 #include <map>
 
 namespace maskjit::analysis {
-namespace {
 
 using ir::Op;
 using ir::Value;
-
-// Beyond this many disjuncts the parts of a formula are looked at one by one.
-constexpr size_t kMaxDisjuncts = 12;
-
-}  // namespace
 
 Value AbstractTile::copy(Value value) {
   auto found = copies_.find(value);
@@ -173,7 +167,7 @@ Value AbstractTile::may(Formulas::Ref formula) {
   if (found != may_.end()) return found->second;
   Value result;
   const Formulas::Node n = formulas_.node(formula);
-  if (auto disjuncts = formulas_.disjuncts(formula, kMaxDisjuncts)) {
+  if (auto disjuncts = formulas_.disjuncts(formula, max_disjuncts_)) {
     std::vector<std::vector<Value>> conditions;
     for (const Conjunction& literals : *disjuncts) {
       conditions.push_back(checks_of(literals, narrow(literals, true)));
@@ -194,8 +188,8 @@ Value AbstractTile::may_parts(const std::vector<Formulas::Ref>& children) {
   std::vector<Conjunction> together{{}};
   Value result = builder_.boolean(true);
   for (Formulas::Ref child : children) {
-    auto part = formulas_.disjuncts(child, kMaxDisjuncts);
-    auto joined = part ? formulas_.product(together, *part, kMaxDisjuncts) : std::nullopt;
+    auto part = formulas_.disjuncts(child, max_disjuncts_);
+    auto joined = part ? formulas_.product(together, *part, max_disjuncts_) : std::nullopt;
     if (joined) {
       together = std::move(*joined);
     } else {

@@ -8,6 +8,7 @@
 //
 // A tile is a box of positions; its ends are values of the target, so the same code serves tiles
 // (bounds of queries and keys) and blocks of queries (all keys).
+#include <limits>
 #include <map>
 #include <optional>
 #include <vector>
@@ -32,8 +33,14 @@ using Narrowed = std::map<ir::Value, Ends>;
 
 class AbstractTile {
  public:
-  AbstractTile(Source& source, Formulas& formulas, FoldingBuilder& builder, Box box)
-      : source_(source), formulas_(formulas), builder_(builder), box_(box) {}
+  // With more than `max_disjuncts` the parts of a formula are looked at one by one.
+  AbstractTile(Source& source, Formulas& formulas, FoldingBuilder& builder, Box box,
+               size_t max_disjuncts)
+      : source_(source),
+        formulas_(formulas),
+        builder_(builder),
+        box_(box),
+        max_disjuncts_(max_disjuncts) {}
 
   // False (in the target) only if the formula holds nowhere in the tile.
   ir::Value may(Formulas::Ref formula);
@@ -87,15 +94,26 @@ class AbstractTile {
   Bits compute_bits(ir::Value value);
   Ends ends_of_bits(Bits known);
 
-  // A float node: every value that is not NaN lies in lo .. hi, give or take kMargin * magnitude.
+  // What is known of a float node before any launch.
+  struct FloatFacts {
+    double limit = std::numeric_limits<double>::infinity();  // its magnitude never exceeds this
+    double roundings = 0;  // rounding steps of f32 that its error adds up
+    bool maybe_nan = true;
+    bool non_negative = false;
+  };
+  // Every value that is not NaN lies in lo .. hi, give or take kMargin * magnitude.
   struct FloatEnds {
     ir::Value lo, hi, magnitude;
-    double limit = 0;  // the magnitude never exceeds this; inf if that is not known
-    bool maybe_nan = true;
+    FloatFacts facts;
   };
   FloatEnds float_ends(ir::Value value);
   FloatEnds compute_float_ends(ir::Value value);
+  FloatEnds product_of(const FloatEnds& a, const FloatEnds& b, FloatFacts facts);
+  FloatEnds extreme_of(ir::Op op, const FloatEnds& a, const FloatEnds& b);
   FloatEnds any_float();
+  ir::Value real(double value);
+  ir::Value unless_nan(ir::Value value, double otherwise);
+  ir::Value margin(ir::Value magnitude);
   Ends floor_of(const ir::Node& node);
   ir::Value may_float_compare(const ir::Node& node, bool positive);
 
@@ -103,6 +121,7 @@ class AbstractTile {
   Formulas& formulas_;
   FoldingBuilder& builder_;
   Box box_;
+  size_t max_disjuncts_;
   std::map<ir::Value, Ends> ends_;
   std::map<ir::Value, ir::Value> copies_;
   std::map<ir::Value, Bits> bits_;

@@ -43,7 +43,8 @@ class Formulas {
     auto operator<=>(const Node&) const = default;
   };
 
-  explicit Formulas(Source& source) : source_(source) {}
+  // Taking a term apart may double a formula: `splits` limits how often that is done.
+  Formulas(Source& source, int splits) : source_(source), splits_left_(splits) {}
 
   // `value`, or its negation.
   Ref of(ir::Value value, bool positive);
@@ -78,8 +79,7 @@ class Formulas {
   std::map<Literal, LiteralId> literal_ids_;
   std::map<std::pair<ir::Value, bool>, Ref> memo_;
   std::map<std::pair<Ref, size_t>, std::optional<std::vector<Conjunction>>> disjuncts_;
-  // Taking apart may double a formula each time; after this many steps terms stay whole.
-  int splits_left_ = 128;
+  int splits_left_;
 };
 
 }  // namespace maskjit::analysis

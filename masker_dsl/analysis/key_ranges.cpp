@@ -10,9 +10,6 @@ namespace {
 using ir::Op;
 using ir::Value;
 
-// Conjunctions looked at together; with more the parts of a formula are intersected and united.
-constexpr size_t kMaxConjunctions = 64;
-
 Box all_keys(FoldingBuilder& b) {
   return {b.variable(ir::Var::QueryLo), b.variable(ir::Var::QueryHi), b.integer(0),
           b.add(b.variable(ir::Var::KvLen), b.integer(-1))};
@@ -20,11 +17,13 @@ Box all_keys(FoldingBuilder& b) {
 
 }  // namespace
 
-KeyRanges::KeyRanges(Source& source, Formulas& formulas, FoldingBuilder& builder)
+KeyRanges::KeyRanges(Source& source, Formulas& formulas, FoldingBuilder& builder,
+                     size_t max_conjunctions)
     : source_(source),
       formulas_(formulas),
       builder_(builder),
-      block_(source, formulas, builder, all_keys(builder)) {}
+      max_conjunctions_(max_conjunctions),
+      block_(source, formulas, builder, all_keys(builder), max_conjunctions) {}
 
 KeyRange KeyRanges::everything() {
   const Box box = all_keys(builder_);
@@ -37,7 +36,7 @@ bool KeyRanges::is_everything(const KeyRange& range) {
 }
 
 std::vector<KeyRange> KeyRanges::of(Formulas::Ref formula) {
-  if (auto disjuncts = formulas_.disjuncts(formula, kMaxConjunctions)) {
+  if (auto disjuncts = formulas_.disjuncts(formula, max_conjunctions_)) {
     return of_conjunctions(*disjuncts);
   }
   const Formulas::Node n = formulas_.node(formula);

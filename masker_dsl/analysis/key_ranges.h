@@ -18,7 +18,9 @@ struct KeyRange {
 
 class KeyRanges {
  public:
-  KeyRanges(Source& source, Formulas& formulas, FoldingBuilder& builder);
+  // With more than `max_conjunctions` the ranges of the parts of a formula are united and
+  // intersected.
+  KeyRanges(Source& source, Formulas& formulas, FoldingBuilder& builder, size_t max_conjunctions);
 
   // At most kMaxRanges; none if no key is ever active.
   std::vector<KeyRange> of(Formulas::Ref formula);
@@ -48,6 +50,7 @@ class KeyRanges {
   Source& source_;
   Formulas& formulas_;
   FoldingBuilder& builder_;
+  size_t max_conjunctions_;
   AbstractTile block_;
 };
 

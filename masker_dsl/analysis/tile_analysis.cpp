@@ -55,6 +55,57 @@ TileFunctions unknown(const ir::Function& function) {
   return result;
 }
 
+// How hard to try. The functions run once a tile or block inside a kernel: where one gets larger
+// than kMaxNodes it is built again with less effort, which gives a smaller and less exact one.
+struct Effort {
+  int splits;
+  size_t disjuncts;
+};
+constexpr Effort kEfforts[] = {{128, 16}, {16, 6}, {0, 1}};
+constexpr size_t kMaxNodes = 800;
+
+// Everything that one attempt needs.
+struct Workspace {
+  Workspace(const ir::Function& function, Effort effort, const char* name)
+      : source(function),
+        formulas(source, effort.splits),
+        target(empty_like(function, name)),
+        builder(target) {}
+  Source source;
+  Formulas formulas;
+  ir::Function target;
+  FoldingBuilder builder;
+};
+
+ir::Function tile_function(const ir::Function& function, Effort effort) {
+  Workspace w(function, effort, "tile");
+  const Box box{w.builder.variable(ir::Var::QueryLo), w.builder.variable(ir::Var::QueryHi),
+                w.builder.variable(ir::Var::KeyLo), w.builder.variable(ir::Var::KeyHi)};
+  AbstractTile tile(w.source, w.formulas, w.builder, box, effort.disjuncts);
+  const Value may = tile.may(w.formulas.of(w.source.mask(), true));
+  const Value may_not = tile.may(w.formulas.of(w.source.mask(), false));
+  w.target.add_result("may", may);
+  w.target.add_result("must", w.builder.negate(may_not));
+  return ir::compact(w.target, false);
+}
+
+ir::Function range_function(const ir::Function& function, Effort effort, int& count,
+                            bool& closed_form) {
+  Workspace w(function, effort, "ranges");
+  KeyRanges key_ranges(w.source, w.formulas, w.builder, effort.disjuncts);
+  std::vector<KeyRange> found = key_ranges.of(w.formulas.of(w.source.mask(), true));
+  const Value nothing = w.builder.integer(-1);
+  if (found.empty()) found.push_back({w.builder.integer(0), nothing, w.builder.boolean(true)});
+  count = static_cast<int>(found.size());
+  closed_form = !key_ranges.is_everything(found[0]);
+  for (size_t i = 0; i < found.size(); ++i) {
+    w.target.add_result("lo" + std::to_string(i), found[i].lo);
+    w.target.add_result("hi" + std::to_string(i),
+                        w.builder.select(found[i].guard, found[i].hi, nothing));
+  }
+  return ir::compact(w.target, false);
+}
+
 }  // namespace
 
 std::string_view name_of(TileClass tile_class) {
@@ -70,41 +121,24 @@ std::string_view name_of(TileClass tile_class) {
 }
 
 TileFunctions analyse_tiles(const ir::Function& function) {
-  if (depth_of(function) > kMaxDepth) return unknown(function);
-  Source source(function);
-  Formulas formulas(source);
-  const Formulas::Ref mask = formulas.of(source.mask(), true);
-  const Formulas::Ref negation = formulas.of(source.mask(), false);
-  TileFunctions result;
-
-  ir::Function tile = empty_like(function, "tile");
-  FoldingBuilder tile_builder(tile);
-  AbstractTile abstract(
-      source, formulas, tile_builder,
-      {tile_builder.variable(ir::Var::QueryLo), tile_builder.variable(ir::Var::QueryHi),
-       tile_builder.variable(ir::Var::KeyLo), tile_builder.variable(ir::Var::KeyHi)});
-  const Value may = abstract.may(mask);
-  const Value may_not = abstract.may(negation);
-  tile.add_result("may", may);
-  tile.add_result("must", tile_builder.negate(may_not));
-  result.tile = ir::compact(tile, false);
-
-  ir::Function ranges = empty_like(function, "ranges");
-  FoldingBuilder range_builder(ranges);
-  KeyRanges key_ranges(source, formulas, range_builder);
-  std::vector<KeyRange> found = key_ranges.of(mask);
-  const Value nothing = range_builder.integer(-1);
-  if (found.empty()) {
-    found.push_back({range_builder.integer(0), nothing, range_builder.boolean(true)});
+  TileFunctions result = unknown(function);
+  if (depth_of(function) > kMaxDepth) return result;
+  for (Effort effort : kEfforts) {
+    ir::Function tile = tile_function(function, effort);
+    if (tile.size() > kMaxNodes) continue;
+    result.tile = std::move(tile);
+    break;
   }
-  result.range_count = static_cast<int>(found.size());
-  result.closed_form = !key_ranges.is_everything(found[0]);
-  for (size_t i = 0; i < found.size(); ++i) {
-    ranges.add_result("lo" + std::to_string(i), found[i].lo);
-    ranges.add_result("hi" + std::to_string(i),
-                      range_builder.select(found[i].guard, found[i].hi, nothing));
+  for (Effort effort : kEfforts) {
+    int count = 0;
+    bool closed_form = false;
+    ir::Function ranges = range_function(function, effort, count, closed_form);
+    if (ranges.size() > kMaxNodes) continue;
+    result.ranges = std::move(ranges);
+    result.range_count = count;
+    result.closed_form = closed_form;
+    break;
   }
-  result.ranges = ir::compact(ranges, false);
   result.needs_summaries = uses_summaries(result.tile) || uses_summaries(result.ranges);
   return result;
 }

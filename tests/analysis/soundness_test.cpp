@@ -56,7 +56,8 @@ std::optional<std::string> check(const ir::Function& function, uint64_t seed, in
     for (const std::string& problem : ir::verify(*f)) return problem + "\n" + ir::print(function);
   }
   for (int i = 0; i < launches; ++i) {
-    if (i == 1) {
+    // What the passes make of them must be sound as well; that is slow, so only sometimes.
+    if (i == 1 && seed % 5 == 0) {
       tiles.tile = passes::run_pipeline(tiles.tile);
       tiles.ranges = passes::run_pipeline(tiles.ranges);
     }
@@ -75,7 +76,7 @@ void run(uint64_t salt, const std::function<ir::Function(random::Generator&)>& m
   std::cout << "MASKJIT_SEED=" << seed << " MASKJIT_CASES=" << cases << "\n";
   oracle::Counts counts;
   for (uint64_t i = 0; i < cases; ++i) {
-    const uint64_t case_seed = (seed * 1000003 + i) * 8 + salt;
+    const uint64_t case_seed = (seed * 1000003 + i) * 7 + salt;
     random::Generator generator(case_seed);
     const ir::Function function = make(generator);
     const auto wrong = check(function, case_seed, 3, &counts);
