@@ -27,10 +27,10 @@ struct ProblemSpec {
   int head_dim_v = 0;
   MjElement additive = MJ_NONE;
   std::vector<TensorLayout> tensors;  // by Function::tensors index
-  // Hints for template selection, not baked: at most 16 query rows (q_len * group) share a key head.
-  bool short_queries = false;
-  // Likewise: the call wants dense weights, or row maxima over all keys.
+  // The call wants dense weights, or row maxima over all keys.
   bool dense_results = false;
+  // A hint for template selection, not baked: at most 16 query rows (q_len * group) share a key head.
+  bool short_queries = false;
 };
 
 struct KernelSpec {

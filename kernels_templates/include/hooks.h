@@ -10,6 +10,7 @@ extern const int32_t mj_head_dim;       // D
 extern const int32_t mj_head_dim_v;     // Dv
 extern const int32_t mj_element;        // MjElement of query, key, value, output
 extern const int32_t mj_additive;       // MjElement of the additive mask, MJ_NONE without one
+extern const int32_t mj_dense_results;  // 1: dense weights and the maximum over all keys may be asked for
 // Constants of the plan.
 extern const int32_t mj_tile_q;         // query rows of a tile, a multiple of 16
 extern const int32_t mj_tile_k;         // keys of a tile, a multiple of 32

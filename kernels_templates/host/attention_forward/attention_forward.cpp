@@ -65,7 +65,7 @@ MJ_INLINE int keys_of_tile(const MjAttentionArgs* args, int64_t tile) {
 }
 
 // scores = Q K^T, then logits in place. Returns the factor that turns what is stored into base-2 exponents.
-MJ_INLINE float tile_logits(const MjAttentionArgs* args, const RowBlock& block, const uint32_t* queries,
+MJ_OUTLINE float tile_logits(const MjAttentionArgs* args, const RowBlock& block, const uint32_t* queries,
                             const Scratch& s, int64_t tile, int count, int32_t tile_class) {
   const int rows = block.rows();
   const int words = query_words();
@@ -87,7 +87,7 @@ MJ_INLINE float tile_logits(const MjAttentionArgs* args, const RowBlock& block, 
 }
 
 // One tile of one row block: softmax update and accumulators += P V.
-MJ_INLINE void accumulate_tile(const RowBlock& block, const Scratch& s, float factor, float* sums, float* maximum,
+MJ_OUTLINE void accumulate_tile(const RowBlock& block, const Scratch& s, float factor, float* sums, float* maximum,
                                float* total, const uint32_t* values, int32_t value_stride) {
   const int rows = block.rows();
   const int columns = padded_value_columns();
@@ -115,7 +115,7 @@ MJ_INLINE void accumulate_tile(const RowBlock& block, const Scratch& s, float fa
 }
 
 // The row maximum over every key that the additive mask allows (MjAttentionArgs::row_max_over_all).
-MJ_INLINE void maximum_over_all(const MjAttentionArgs* args, const RowBlock* blocks, int count_blocks,
+MJ_OUTLINE void maximum_over_all(const MjAttentionArgs* args, const RowBlock* blocks, int count_blocks,
                                 const Scratch& s) {
   const int words = query_words();
   const int64_t tiles = (args->kv_len + mj_tile_k - 1) / mj_tile_k;
@@ -134,7 +134,7 @@ MJ_INLINE void maximum_over_all(const MjAttentionArgs* args, const RowBlock* blo
 }
 
 // Dense weights e / denominator of one row block; inactive tiles are zeros.
-MJ_INLINE void write_weights(const MjAttentionArgs* args, const RowBlock& block, const Scratch& s, int t) {
+MJ_OUTLINE void write_weights(const MjAttentionArgs* args, const RowBlock& block, const Scratch& s, int t) {
   const int words = query_words();
   const int64_t tiles = (args->kv_len + mj_tile_k - 1) / mj_tile_k;
   for (int64_t tile = 0; tile < tiles; ++tile) {
@@ -209,7 +209,7 @@ MJ_INLINE void run_item(const MjAttentionArgs* args, const MjPlan* plan, int64_t
     }
   }
   mj_unit_begin();
-  if (args->row_max_over_all) maximum_over_all(args, blocks, count_blocks, s);
+  if (mj_dense_results && args->row_max_over_all) maximum_over_all(args, blocks, count_blocks, s);
   for (int run = 0; run < runs.count; ++run) {
     for (int64_t tile = runs.begin[run]; tile < runs.end[run]; ++tile) {
       const int64_t k_begin = tile * mj_tile_k;
@@ -245,10 +245,10 @@ MJ_INLINE void run_item(const MjAttentionArgs* args, const MjPlan* plan, int64_t
   for (int t = 0; t < count_blocks; ++t) {
     for (int r = 0; r < blocks[t].rows(); ++r) {
       const int i = t * mj_tile_q + r;
-      const float reported = args->row_max_over_all ? s.allowed[i] : s.maximum[i];
+      const float reported = mj_dense_results && args->row_max_over_all ? s.allowed[i] : s.maximum[i];
       write_row(args, blocks[t], r, s.sums + i * columns, s.maximum[i], s.total[i], reported);
     }
-    if (args->weights.data != nullptr) write_weights(args, blocks[t], s, t);
+    if (mj_dense_results && args->weights.data != nullptr) write_weights(args, blocks[t], s, t);
   }
   mj_unit_end();
 }

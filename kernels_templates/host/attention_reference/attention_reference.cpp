@@ -73,7 +73,7 @@ void mj_run(const MjAttentionArgs* args, const MjPlan*, int64_t, int64_t item, v
     for (int d = 0; d < mj_head_dim_v; ++d) sums[d] = __builtin_fmaf(e, load_element(value, d, mj_element), sums[d]);
   });
   float reported = m;
-  if (args->row_max_over_all) {
+  if (mj_dense_results && args->row_max_over_all) {
     reported = kNegativeInfinity;
     for (int64_t k = 0; k < args->kv_len; ++k) {
       const float x = logit(args, row, query, k) * kLog2E;
@@ -81,7 +81,7 @@ void mj_run(const MjAttentionArgs* args, const MjPlan*, int64_t, int64_t item, v
     }
   }
   write_row(args, row, 0, sums, m, l, reported);
-  if (args->weights.data == nullptr) return;
+  if (!mj_dense_results || args->weights.data == nullptr) return;
   float* weights = static_cast<float*>(const_cast<void*>(row_of(args->weights, MJ_F32, row.batch, row.head, row.query)));
   for (int64_t k = 0; k < args->kv_len; ++k) weights[k] = 0.0f;
   if (m == kNegativeInfinity) return;

@@ -7,7 +7,7 @@ namespace mj {
 
 // `sums` holds mj_head_dim_v values. `reported` is the base-2 maximum that numerator and denominator are
 // relative to (m itself unless row_max_over_all).
-MJ_INLINE void write_row(const MjAttentionArgs* args, const RowBlock& block, int row, const float* sums, float m,
+MJ_OUTLINE void write_row(const MjAttentionArgs* args, const RowBlock& block, int row, const float* sums, float m,
                          float l, float reported) {
   const int32_t head = block.head_of(row);
   const int64_t query = block.query_of(row);

@@ -13,7 +13,7 @@ struct TileRuns {
   int count;
 };
 
-MJ_INLINE void insert_run(TileRuns& runs, int64_t begin, int64_t end) {
+MJ_OUTLINE void insert_run(TileRuns& runs, int64_t begin, int64_t end) {
   // Merge every run that touches [begin, end) into it, keep the rest in order.
   int kept = 0;
   int position = 0;
@@ -44,7 +44,7 @@ MJ_INLINE void insert_run(TileRuns& runs, int64_t begin, int64_t end) {
 }
 
 // Adds the tiles that queries q_lo..q_hi of one head may need among keys [key_begin, key_end).
-MJ_INLINE void add_key_tiles(const MjAttentionArgs* args, int32_t batch, int32_t head, int32_t kv_head,
+MJ_OUTLINE void add_key_tiles(const MjAttentionArgs* args, int32_t batch, int32_t head, int32_t kv_head,
                              int32_t q_lo, int32_t q_hi, int64_t key_begin, int64_t key_end,
                              TileRuns& runs) {
   if (key_end <= key_begin) return;

@@ -65,7 +65,7 @@ MJ_INLINE void transpose(U32x16* r) {
 }
 
 // Keys k_begin .. k_begin + count - 1 (count <= mj_tile_k), padded to mj_tile_k columns and `words` rows.
-MJ_INLINE void pack_keys(const MjAttentionArgs* args, int64_t batch, int64_t kv_head, int64_t k_begin, int count,
+MJ_OUTLINE void pack_keys(const MjAttentionArgs* args, int64_t batch, int64_t kv_head, int64_t k_begin, int count,
                          int words, uint32_t* packed) {
   const int used = head_words();
   for (int j = 0; j < mj_tile_k; j += kLanes) {
@@ -98,7 +98,7 @@ MJ_INLINE void pack_keys(const MjAttentionArgs* args, int64_t batch, int64_t kv_
 }
 
 // Value rows k_begin .. k_begin + count - 1, zero-padded to mj_tile_k rows and the padded columns.
-MJ_INLINE void pack_values(const MjAttentionArgs* args, int64_t batch, int64_t kv_head, int64_t k_begin, int count,
+MJ_OUTLINE void pack_values(const MjAttentionArgs* args, int64_t batch, int64_t kv_head, int64_t k_begin, int count,
                            uint32_t* packed) {
   const int columns = padded_value_columns();
   if (!mj_pairs) {

@@ -29,7 +29,7 @@ MJ_INLINE int64_t result_index(const MjAttentionArgs* args, const RowBlock& bloc
 }
 
 // The class of a key tile for all rows of the block.
-MJ_INLINE int32_t classify(const MjAttentionArgs* args, const RowBlock& block, int64_t k_begin, int count) {
+MJ_OUTLINE int32_t classify(const MjAttentionArgs* args, const RowBlock& block, int64_t k_begin, int count) {
   if (mj_mask_full) return 2;
   const int32_t q_lo = position(args, block.query);
   const int32_t q_hi = q_lo + block.queries - 1;

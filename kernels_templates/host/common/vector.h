@@ -3,6 +3,8 @@
 #include <stdint.h>
 
 #define MJ_INLINE static inline __attribute__((always_inline))
+// One copy in the kernel: for what is called from several places and does enough work to be called.
+#define MJ_OUTLINE static __attribute__((noinline, unused))
 
 namespace mj {
 

@@ -74,7 +74,7 @@ MJ_AMX_TARGET void mj_unit_multiply(const uint32_t* a, int32_t lda, const uint32
       _tile_stored(2, c1, c_bytes);
       _tile_stored(3, c1 + 16, c_bytes);
     }
-    for (; j < n; j += 16) {
+    for (; mj::odd_column_blocks() && j < n; j += 16) {
       float* c0 = c + i * ldc + j;
       float* c1 = c0 + 16 * ldc;
       if (accumulate) {

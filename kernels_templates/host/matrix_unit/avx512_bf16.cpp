@@ -55,7 +55,7 @@ MJ_BF16_TARGET void mj_unit_multiply(const uint32_t* a, int32_t lda, const uint3
       multiply_block<8, 2>(a + i * lda, lda, b + j, ldb, c + i * ldc + j, ldc, k, accumulate);
     }
   }
-  for (; j < n; j += 16) {
+  for (; mj::odd_column_blocks() && j < n; j += 16) {
     for (int32_t i = 0; i < m; i += 8) {
       multiply_block<8, 1>(a + i * lda, lda, b + j, ldb, c + i * ldc + j, ldc, k, accumulate);
     }

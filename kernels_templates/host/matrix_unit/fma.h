@@ -2,6 +2,7 @@
 // c (+)= a b in f32 by register blocks of kRows x (kColumns * 16): each step broadcasts kRows words of a and
 // loads kColumns vectors of b. Rows must be a multiple of kRows.
 #include "kernels_templates/host/common/vector.h"
+#include "kernels_templates/host/matrix_unit/matrix_unit.h"
 
 namespace mj {
 
@@ -41,7 +42,7 @@ MJ_INLINE void multiply_f32(const float* a, int lda, const float* b, int ldb, fl
       multiply_block<kRows, kColumns>(a + i * lda, lda, b + j, ldb, c + i * ldc + j, ldc, k, accumulate);
     }
   }
-  if (kColumns > 1) {
+  if (kColumns > 1 && odd_column_blocks()) {
     for (; j < n; j += kLanes) {
       for (int i = 0; i < m; i += kRows) {
         multiply_block<kRows, 1>(a + i * lda, lda, b + j, ldb, c + i * ldc + j, ldc, k, accumulate);

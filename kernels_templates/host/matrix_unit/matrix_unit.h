@@ -1,7 +1,7 @@
 #pragma once
 // The matrix unit of a host kernel: one of the files beside this header, chosen by the target.
 // Operands are rows of 32-bit words: one f32 each, or (mj_pairs) two bf16 of consecutive inner indices.
-#include <stdint.h>
+#include "kernels_templates/include/hooks.h"
 
 extern "C" {
 // Before the first and after the last product of an item.
@@ -16,3 +16,10 @@ void mj_unit_round(const float* from, uint32_t* to, int32_t vectors);
 // Words that the inner dimension is padded to: 1 or 16.
 extern const int32_t mj_unit_k_words;
 }
+
+namespace mj {
+
+// Can a product have an odd number of 16-column blocks? Key tiles never do, value rows may.
+static inline bool odd_column_blocks() { return (mj_head_dim_v + 15) / 16 % 2 != 0; }
+
+}  // namespace mj

@@ -1,0 +1,73 @@
+#include "codegen/backend/backend.h"
+
+#include <llvm/CodeGen/TargetPassConfig.h>
+#include <llvm/IR/LegacyPassManager.h>
+#include <llvm/IR/Module.h>
+#include <llvm/MC/TargetRegistry.h>
+#include <llvm/Support/TargetSelect.h>
+#include <llvm/Target/RegisterTargetPassConfigCallback.h>
+#include <llvm/Target/TargetMachine.h>
+#include <llvm/Target/TargetOptions.h>
+#include <llvm/Transforms/Scalar.h>
+
+#include <mutex>
+
+#include "codegen/instantiate/instantiate.h"
+#include "masker_dsl/ir/internal_error.h"
+
+namespace maskjit::codegen {
+namespace {
+
+void initialize_llvm() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    LLVMInitializeX86TargetInfo();
+    LLVMInitializeX86Target();
+    LLVMInitializeX86TargetMC();
+    LLVMInitializeX86AsmPrinter();
+    LLVMInitializeX86AsmParser();
+    // The kernels' loops already step pointers: strength reduction costs a fifth of code generation and gains nothing.
+    static const llvm::RegisterTargetPassConfigCallback without_strength_reduction(
+        [](llvm::TargetMachine&, llvm::PassManagerBase&, llvm::TargetPassConfig* config) {
+          const std::unique_ptr<llvm::Pass> pass(llvm::createLoopStrengthReducePass());
+          config->disablePass(pass->getPassID());
+        });
+  });
+}
+
+std::string emit(llvm::Module& module, llvm::TargetMachine& machine, llvm::CodeGenFileType type) {
+  llvm::SmallString<0> bytes;
+  llvm::raw_svector_ostream stream(bytes);
+  llvm::legacy::PassManager passes;
+  const bool failed = machine.addPassesToEmitFile(passes, stream, nullptr, type, /*DisableVerify=*/true);
+  MASKJIT_CHECK(!failed, "the target cannot emit this kind of file");
+  passes.run(module);
+  return std::string(bytes.str());
+}
+
+}  // namespace
+
+std::unique_ptr<llvm::TargetMachine> create_target_machine(const Target& target, int opt_level) {
+  initialize_llvm();
+  const llvm::Triple triple("x86_64-pc-linux-gnu");
+  std::string error;
+  const llvm::Target* llvm_target = llvm::TargetRegistry::lookupTarget(triple, error);
+  MASKJIT_CHECK(llvm_target != nullptr, error);
+  const TargetAttributes attributes = attributes_of(target);
+  llvm::TargetOptions options;
+  options.AllowFPOpFusion = llvm::FPOpFusion::Standard;
+  options.FunctionSections = false;
+  return std::unique_ptr<llvm::TargetMachine>(llvm_target->createTargetMachine(
+      triple, attributes.cpu, attributes.features, options, llvm::Reloc::PIC_, llvm::CodeModel::Small,
+      opt_level == 0 ? llvm::CodeGenOptLevel::None : llvm::CodeGenOptLevel::Default, /*JIT=*/true));
+}
+
+std::string emit_object(llvm::Module& module, llvm::TargetMachine& machine) {
+  return emit(module, machine, llvm::CodeGenFileType::ObjectFile);
+}
+
+std::string emit_assembly(llvm::Module& module, llvm::TargetMachine& machine) {
+  return emit(module, machine, llvm::CodeGenFileType::AssemblyFile);
+}
+
+}  // namespace maskjit::codegen

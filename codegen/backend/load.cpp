@@ -1,0 +1,103 @@
+// Loads objects into the process: one execution session, one dylib a kernel, removed with the kernel.
+#include <llvm/ExecutionEngine/JITLink/JITLinkMemoryManager.h>
+#include <llvm/ExecutionEngine/Orc/AbsoluteSymbols.h>
+#include <llvm/ExecutionEngine/Orc/Core.h>
+#include <llvm/ExecutionEngine/Orc/ObjectLinkingLayer.h>
+#include <llvm/ExecutionEngine/Orc/SelfExecutorProcessControl.h>
+#include <llvm/ExecutionEngine/Orc/Shared/ExecutorSymbolDef.h>
+#include <llvm/Support/MemoryBuffer.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstring>
+
+#include "codegen/backend/backend.h"
+#include "masker_dsl/ir/internal_error.h"
+
+namespace maskjit::codegen {
+namespace {
+
+namespace orc = llvm::orc;
+
+// Objects link against nothing but these.
+orc::SymbolMap memory_functions(orc::ExecutionSession& session) {
+  const auto symbol = [](auto* function) {
+    return orc::ExecutorSymbolDef(orc::ExecutorAddr::fromPtr(function), llvm::JITSymbolFlags::Exported);
+  };
+  return {{session.intern("memcpy"), symbol(static_cast<void* (*)(void*, const void*, size_t)>(std::memcpy))},
+          {session.intern("memmove"), symbol(static_cast<void* (*)(void*, const void*, size_t)>(std::memmove))},
+          {session.intern("memset"), symbol(static_cast<void* (*)(void*, int, size_t)>(std::memset))}};
+}
+
+struct Session {
+  Session() {
+    auto control = orc::SelfExecutorProcessControl::Create();
+    MASKJIT_CHECK(!!control, "cannot create the JIT session: " + llvm::toString(control.takeError()));
+    session = std::make_unique<orc::ExecutionSession>(std::move(*control));
+    // Failures come back through lookup(): nothing is to be printed.
+    session->setErrorReporter([](llvm::Error error) { llvm::consumeError(std::move(error)); });
+    layer = std::make_unique<orc::ObjectLinkingLayer>(*session);
+    support = &session->createBareJITDylib("support");
+    llvm::cantFail(support->define(orc::absoluteSymbols(memory_functions(*session))));
+  }
+  ~Session() {
+    layer.reset();
+    llvm::consumeError(session->endSession());
+  }
+  std::unique_ptr<orc::ExecutionSession> session;
+  std::unique_ptr<orc::ObjectLinkingLayer> layer;
+  orc::JITDylib* support = nullptr;
+  std::atomic<uint64_t> kernels{0};
+};
+
+// Kernels keep the session alive, so that order of destruction at exit does not matter.
+std::shared_ptr<Session> shared_session() {
+  static std::shared_ptr<Session> session = std::make_shared<Session>();
+  return session;
+}
+
+class OrcKernel final : public LoadedKernel {
+ public:
+  OrcKernel(std::shared_ptr<Session> session, orc::JITDylib& dylib)
+      : session_(std::move(session)), dylib_(&dylib) {}
+  ~OrcKernel() override {
+    llvm::consumeError(session_->session->removeJITDylib(*dylib_));
+  }
+
+ private:
+  std::shared_ptr<Session> session_;
+  orc::JITDylibSP dylib_;
+};
+
+CompileError load_error(const std::string& what, llvm::Error error) {
+  return {"loading a kernel: " + what + ": " + llvm::toString(std::move(error))};
+}
+
+}  // namespace
+
+std::variant<std::unique_ptr<LoadedKernel>, CompileError> load(const CodeArtifact& artifact) {
+  const auto start = std::chrono::steady_clock::now();
+  std::shared_ptr<Session> session = shared_session();
+  const std::string name = "kernel" + std::to_string(session->kernels++);
+  orc::JITDylib& dylib = session->session->createBareJITDylib(name);
+  auto kernel = std::make_unique<OrcKernel>(session, dylib);
+  dylib.addToLinkOrder(*session->support);
+  if (llvm::Error error =
+          session->layer->add(dylib, llvm::MemoryBuffer::getMemBufferCopy(artifact.object, name))) {
+    return load_error("the object", std::move(error));
+  }
+  const auto entry = [&](const char* symbol) {
+    return session->session->lookup({&dylib}, session->session->intern(symbol));
+  };
+  auto plan = entry("mj_plan");
+  if (!plan) return load_error("mj_plan", plan.takeError());
+  auto run = entry("mj_run");
+  if (!run) return load_error("mj_run", run.takeError());
+  kernel->plan = plan->getAddress().toPtr<MjPlanFunction>();
+  kernel->run = run->getAddress().toPtr<MjRunFunction>();
+  kernel->load_milliseconds =
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  return std::unique_ptr<LoadedKernel>(std::move(kernel));
+}
+
+}  // namespace maskjit::codegen

@@ -1,0 +1,146 @@
+#include "codegen/instantiate/instantiate.h"
+
+#include <fmt/format.h>
+#include <llvm/Bitcode/BitcodeReader.h>
+#include <llvm/IR/Module.h>
+#include <llvm/Linker/Linker.h>
+#include <llvm/Support/MemoryBuffer.h>
+
+#include <map>
+
+#include "codegen/lower/lower.h"
+#include "kernels_templates/include/embedded.h"
+#include "masker_dsl/ir/internal_error.h"
+
+namespace maskjit::codegen {
+namespace {
+
+std::unique_ptr<llvm::Module> load_bitcode(const std::string& name, llvm::LLVMContext& context) {
+  for (const auto& t : templates::embedded_templates()) {
+    if (name != t.name) continue;
+    const llvm::MemoryBufferRef buffer(llvm::StringRef(reinterpret_cast<const char*>(t.data), t.size), name);
+    llvm::Expected<std::unique_ptr<llvm::Module>> module = llvm::parseBitcodeFile(buffer, context);
+    MASKJIT_CHECK(!!module, "embedded bitcode of " + name + ": " + llvm::toString(module.takeError()));
+    return std::move(*module);
+  }
+  MASKJIT_CHECK(false, "no template is called " + name);
+  return nullptr;
+}
+
+void define_constant(llvm::Module& module, const std::string& name, int64_t value) {
+  llvm::GlobalVariable* global = module.getNamedGlobal(name);
+  if (global == nullptr) return;
+  MASKJIT_CHECK(global->isDeclaration(), "constant " + name + " is already defined");
+  global->setInitializer(llvm::ConstantInt::getSigned(global->getValueType(), value));
+  global->setConstant(true);
+  global->setLinkage(llvm::GlobalValue::InternalLinkage);
+}
+
+bool depends_on_head(const analysis::TileFunctions& tiles) {
+  const uint32_t heads = ir::bit(ir::Var::Head) | ir::bit(ir::Var::KvHead);
+  for (const ir::Function* function : {&tiles.tile, &tiles.ranges}) {
+    for (const ir::Result& result : function->results()) {
+      if ((function->variables_of(result.value) & heads) != 0) return true;
+    }
+  }
+  return false;
+}
+
+bool is_constant_true(const ir::Function& function, ir::Value value) {
+  return function[value].op == ir::Op::Const && function[value].constant.integer != 0;
+}
+
+void rewrite_attributes(llvm::Module& module, const Target& target) {
+  const TargetAttributes attributes = attributes_of(target);
+  for (llvm::Function& function : module) {
+    if (function.isDeclaration()) continue;
+    for (const char* stale : {"target-cpu", "target-features", "tune-cpu", "min-legal-vector-width",
+                              "prefer-vector-width", "stack-protector-buffer-size"}) {
+      function.removeFnAttr(stale);
+    }
+    function.addFnAttr("target-cpu", attributes.cpu);
+    if (!attributes.features.empty()) function.addFnAttr("target-features", attributes.features);
+    function.addFnAttr("tune-cpu", attributes.tune);
+    if (target.level >= HostLevel::Avx512) {
+      function.addFnAttr("min-legal-vector-width", "512");
+      function.addFnAttr("prefer-vector-width", "512");
+    }
+    function.removeFnAttr(llvm::Attribute::UWTable);
+    function.addFnAttr(llvm::Attribute::NoUnwind);
+  }
+}
+
+}  // namespace
+
+TargetAttributes attributes_of(const Target& target) {
+  switch (target.level) {
+    case HostLevel::Baseline:
+      return {"x86-64", "", "generic"};
+    case HostLevel::Avx2:
+      return {"x86-64-v3", "", "haswell"};
+    case HostLevel::Avx512:
+      return {"x86-64-v4", "", "skylake-avx512"};
+    case HostLevel::Avx512Bf16:
+      return {"x86-64-v4", "+avx512bf16", "sapphirerapids"};
+    case HostLevel::AmxBf16:
+      return {"x86-64-v4", "+avx512bf16,+amx-tile,+amx-bf16", "sapphirerapids"};
+  }
+  return {};
+}
+
+std::unique_ptr<llvm::Module> link_template(const KernelSpec& spec, llvm::LLVMContext& context) {
+  const std::string stem = spec.template_name.substr(spec.template_name.rfind('/') + 1);
+  std::unique_ptr<llvm::Module> module = load_bitcode(spec.template_name + "/" + stem, context);
+  module->setModuleIdentifier(spec.template_name);
+  llvm::Linker linker(*module);
+  std::vector<std::string> parts;
+  if (!spec.matrix_unit.empty()) parts.push_back("host/matrix_unit/" + spec.matrix_unit);
+  for (const std::string& part : parts) {
+    const bool failed = linker.linkInModule(load_bitcode(part, context));
+    MASKJIT_CHECK(!failed, "linking " + part + " into " + spec.template_name);
+  }
+  return module;
+}
+
+void specialise(const ir::Program& program, const analysis::TileFunctions& tiles, const KernelSpec& spec,
+                const Target& target, llvm::Module& module) {
+  const ProblemSpec& problem = spec.problem;
+  const ir::Function& element = program.function;
+  const ir::Node& score = element[element.result("score")];
+  const std::map<std::string, int64_t> constants = {
+      {"mj_head_dim", problem.head_dim},
+      {"mj_head_dim_v", problem.head_dim_v},
+      {"mj_element", problem.element},
+      {"mj_additive", problem.additive},
+      {"mj_dense_results", problem.dense_results},
+      {"mj_tile_q", spec.tile_q},
+      {"mj_tile_k", spec.tile_k},
+      {"mj_pairs", spec.matrix_unit == "avx512_bf16" || spec.matrix_unit == "amx_bf16"},
+      {"mj_mask_full", is_constant_true(element, element.result("mask"))},
+      {"mj_score_identity", score.op == ir::Op::Variable && score.var() == ir::Var::Score},
+      {"mj_by_head", depends_on_head(tiles)},
+      {"mj_range_count", tiles.range_count},
+  };
+  for (const auto& [name, value] : constants) define_constant(module, name, value);
+  lower_hooks(program, tiles, problem, module);
+  // Only now is it known which support functions the hooks call.
+  llvm::Linker linker(module);
+  for (const char* part : {"host/math", "host/tensor_range"}) {
+    const bool failed =
+        linker.linkInModule(load_bitcode(part, module.getContext()), llvm::Linker::Flags::LinkOnlyNeeded);
+    MASKJIT_CHECK(!failed, std::string("linking ") + part);
+  }
+  rewrite_attributes(module, target);
+  for (llvm::GlobalValue& global : module.global_values()) {
+    if (global.isDeclaration()) continue;
+    const llvm::StringRef name = global.getName();
+    if (name == "mj_plan" || name == "mj_run") {
+      global.setVisibility(llvm::GlobalValue::DefaultVisibility);
+      continue;
+    }
+    global.setLinkage(llvm::GlobalValue::InternalLinkage);
+    global.setVisibility(llvm::GlobalValue::DefaultVisibility);
+  }
+}
+
+}  // namespace maskjit::codegen

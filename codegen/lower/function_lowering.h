@@ -1,0 +1,57 @@
+#pragma once
+// Lowers one result of a MaskIR function into straight-line LLVM IR at the builder's position. Internal to lower/.
+#include <llvm/IR/IRBuilder.h>
+
+#include <unordered_map>
+
+#include "codegen/spec/kernel_spec.h"
+#include "masker_dsl/analysis/value_range.h"
+
+namespace maskjit::codegen {
+
+class FunctionLowering {
+ public:
+  // `args` points to MjAttentionArgs. Variables that the caller has at hand are given by set_variable (i32, or
+  // float for Score); launch sizes are read from `args`.
+  FunctionLowering(const ir::Function& function, const ProblemSpec& problem, llvm::IRBuilder<>& builder,
+                   llvm::Value* args);
+
+  void set_variable(ir::Var var, llvm::Value* value) { given_[var] = value; }
+  // i1, i32 or i64, or float.
+  llvm::Value* lower(ir::Value value);
+  llvm::Value* as_i64(llvm::Value* value);
+
+ private:
+  struct IntPair {
+    llvm::Value* a;
+    llvm::Value* b;
+  };
+
+  llvm::Value* lower_node(ir::Value id, const ir::Node& node);
+  llvm::Value* variable(ir::Var var);
+  llvm::Value* parameter(const ir::Node& node);
+  llvm::Value* share(const ir::Node& node);
+  llvm::Value* arithmetic(ir::Value id, const ir::Node& node);
+  llvm::Value* float_arithmetic(const ir::Node& node);
+  llvm::Value* floor_divide(llvm::Value* a, llvm::Value* b, ir::Value dividend, bool remainder);
+  llvm::Value* compare(const ir::Node& node);
+  llvm::Value* tensor_load(const ir::Node& node);
+  llvm::Value* tensor_extreme(const ir::Node& node);
+
+  bool narrow(ir::Value value) const;  // fits i32
+  llvm::Value* resize(llvm::Value* value, llvm::Type* type);
+  llvm::Value* math_call(const char* name, llvm::Value* argument);
+  llvm::Value* load_field(size_t offset, llvm::Type* type);
+  llvm::Value* load_invariant(llvm::Value* pointer, llvm::Type* type, unsigned alignment);
+  bool in_range(ir::Value subscript, const ir::Dim& dim) const;
+
+  const ir::Function& function_;
+  const ProblemSpec& problem_;
+  llvm::IRBuilder<>& builder_;
+  llvm::Value* args_;
+  std::vector<analysis::ValueRange> ranges_;
+  std::unordered_map<ir::Var, llvm::Value*> given_;
+  std::unordered_map<uint32_t, llvm::Value*> lowered_;
+};
+
+}  // namespace maskjit::codegen

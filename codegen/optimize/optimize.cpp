@@ -1,0 +1,123 @@
+#include "codegen/optimize/optimize.h"
+
+#include <llvm/IR/Module.h>
+#include <llvm/Passes/PassBuilder.h>
+#include <llvm/Target/TargetMachine.h>
+#include <llvm/Transforms/IPO/AlwaysInliner.h>
+#include <llvm/Transforms/IPO/GlobalDCE.h>
+#include <llvm/Transforms/InstCombine/InstCombine.h>
+#include <llvm/Transforms/Scalar/ADCE.h>
+#include <llvm/Transforms/Scalar/EarlyCSE.h>
+#include <llvm/Transforms/Scalar/IndVarSimplify.h>
+#include <llvm/Transforms/Scalar/InstSimplifyPass.h>
+#include <llvm/Transforms/Scalar/LICM.h>
+#include <llvm/Transforms/Scalar/LoopPassManager.h>
+#include <llvm/Transforms/Scalar/LoopRotation.h>
+#include <llvm/Transforms/Scalar/LoopUnrollPass.h>
+#include <llvm/Transforms/Scalar/SROA.h>
+#include <llvm/Transforms/Scalar/SimpleLoopUnswitch.h>
+#include <llvm/Transforms/Scalar/SimplifyCFG.h>
+#include <llvm/Transforms/Vectorize/LoopVectorize.h>
+
+namespace maskjit::codegen {
+namespace {
+
+llvm::InstCombinePass combine() { return llvm::InstCombinePass(llvm::InstCombineOptions().setMaxIterations(1)); }
+
+llvm::SimplifyCFGPass merge_blocks() {
+  return llvm::SimplifyCFGPass(llvm::SimplifyCFGOptions()
+                                   .convertSwitchRangeToICmp(true)
+                                   .hoistCommonInsts(true)
+                                   .sinkCommonInsts(true)
+                                   .speculateBlocks(true));
+}
+
+// A kernel is a few loop nests whose shape is known, so a short pipeline does what the default one does at a
+// fraction of the time (ADR 0003 has the figures).
+llvm::ModulePassManager kernel_pipeline() {
+  llvm::ModulePassManager module;
+  {
+    // Specialisation constants decide most branches: fold them before inlining multiplies the code.
+    llvm::FunctionPassManager fold;
+    fold.addPass(llvm::InstSimplifyPass());
+    fold.addPass(llvm::SimplifyCFGPass());
+    module.addPass(llvm::createModuleToFunctionPassAdaptor(std::move(fold)));
+  }
+  module.addPass(llvm::AlwaysInlinerPass(/*InsertLifetime=*/false));
+  module.addPass(llvm::GlobalDCEPass());
+  llvm::FunctionPassManager function;
+  function.addPass(llvm::SROAPass(llvm::SROAOptions::ModifyCFG));
+  function.addPass(llvm::EarlyCSEPass(/*UseMemorySSA=*/false));
+  function.addPass(llvm::SimplifyCFGPass());
+  function.addPass(combine());
+  function.addPass(llvm::SimplifyCFGPass());
+  {
+    llvm::LoopPassManager loops;
+    loops.addPass(llvm::LoopRotatePass(/*EnableHeaderDuplication=*/true));
+    loops.addPass(llvm::LICMPass(llvm::LICMOptions()));
+    loops.addPass(llvm::SimpleLoopUnswitchPass(/*NonTrivial=*/false));
+    function.addPass(llvm::createFunctionToLoopPassAdaptor(std::move(loops), /*UseMemorySSA=*/true));
+  }
+  {
+    llvm::LoopPassManager loops;
+    loops.addPass(llvm::IndVarSimplifyPass());
+    loops.addPass(llvm::LoopFullUnrollPass(/*OptLevel=*/2, /*OnlyWhenForced=*/true));
+    function.addPass(llvm::createFunctionToLoopPassAdaptor(std::move(loops)));
+  }
+  function.addPass(llvm::SROAPass(llvm::SROAOptions::PreserveCFG));
+  function.addPass(llvm::EarlyCSEPass(/*UseMemorySSA=*/true));
+  function.addPass(combine());
+  function.addPass(llvm::SimplifyCFGPass());
+  {
+    llvm::LoopPassManager loops;
+    loops.addPass(llvm::LICMPass(llvm::LICMOptions()));
+    function.addPass(llvm::createFunctionToLoopPassAdaptor(std::move(loops), /*UseMemorySSA=*/true));
+  }
+  function.addPass(llvm::LoopVectorizePass(
+      llvm::LoopVectorizeOptions(/*InterleaveOnlyWhenForced=*/true, /*VectorizeOnlyWhenForced=*/true)));
+  function.addPass(combine());
+  function.addPass(merge_blocks());
+  function.addPass(llvm::EarlyCSEPass(/*UseMemorySSA=*/true));
+  {
+    llvm::LoopPassManager loops;
+    loops.addPass(llvm::LICMPass(llvm::LICMOptions()));
+    function.addPass(llvm::createFunctionToLoopPassAdaptor(std::move(loops), /*UseMemorySSA=*/true));
+  }
+  function.addPass(llvm::ADCEPass());
+  module.addPass(llvm::createModuleToFunctionPassAdaptor(std::move(function)));
+  module.addPass(llvm::GlobalDCEPass());
+  return module;
+}
+
+}  // namespace
+
+void optimize(llvm::Module& module, llvm::TargetMachine& machine, int level, int pass_limit) {
+  llvm::LoopAnalysisManager loops;
+  llvm::FunctionAnalysisManager functions;
+  llvm::CGSCCAnalysisManager components;
+  llvm::ModuleAnalysisManager modules;
+  llvm::PassInstrumentationCallbacks callbacks;
+  int passes = 0;
+  if (pass_limit >= 0) {
+    callbacks.registerShouldRunOptionalPassCallback(
+        [&passes, pass_limit](llvm::StringRef, llvm::Any) { return passes++ < pass_limit; });
+  }
+  llvm::PassBuilder builder(&machine, llvm::PipelineTuningOptions(), std::nullopt, &callbacks);
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(components);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, components, modules);
+  llvm::ModulePassManager pipeline;
+  if (level == 0) {
+    pipeline.addPass(llvm::AlwaysInlinerPass());
+    pipeline.addPass(llvm::GlobalDCEPass());
+  } else if (getenv("MJ_O2")) {
+    pipeline = builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2);
+  } else {
+    pipeline = kernel_pipeline();
+  }
+  pipeline.run(module, modules);
+}
+
+}  // namespace maskjit::codegen

@@ -1,0 +1,103 @@
+#include "codegen/spec/kernel_template.h"
+
+#include <fmt/format.h>
+
+namespace maskjit::codegen {
+namespace {
+
+constexpr int kMaxBlockedHeadDim = 256;
+
+bool wants_pairs(const ProblemSpec& problem, const Target& target) {
+  return problem.element == MJ_BF16 && target.level >= HostLevel::Avx512Bf16;
+}
+
+Support supports_blocked(const ProblemSpec& problem) {
+  if (problem.head_dim > kMaxBlockedHeadDim || problem.head_dim_v > kMaxBlockedHeadDim) {
+    return Support::no(fmt::format("head dimensions {} and {}: blocked kernels go up to {}", problem.head_dim,
+                                   problem.head_dim_v, kMaxBlockedHeadDim));
+  }
+  return {};
+}
+
+Support decode_supports(const ir::Program&, const ProblemSpec& problem, const Target&) {
+  if (!problem.short_queries) {
+    return Support::no("more than 16 query rows share a key head: the forward kernel reuses keys better");
+  }
+  if (problem.dense_results) {
+    return Support::no("dense weights and the maximum over all keys need a second pass over the keys");
+  }
+  return supports_blocked(problem);
+}
+
+KernelSpec decode_specialise(const ProblemSpec& problem, const Target&) {
+  KernelSpec spec;
+  spec.template_name = "host/attention_decode";
+  spec.problem = problem;
+  spec.tile_q = 16;
+  spec.tile_k = 64;
+  return spec;
+}
+
+Support forward_supports(const ir::Program&, const ProblemSpec& problem, const Target&) {
+  return supports_blocked(problem);
+}
+
+KernelSpec forward_specialise(const ProblemSpec& problem, const Target& target) {
+  KernelSpec spec;
+  spec.template_name = "host/attention_forward";
+  spec.problem = problem;
+  if (wants_pairs(problem, target)) {
+    spec.matrix_unit = target.level >= HostLevel::AmxBf16 ? "amx_bf16" : "avx512_bf16";
+  } else {
+    spec.matrix_unit = target.level >= HostLevel::Avx512 ? "fma_32_registers" : "fma_16_registers";
+  }
+  spec.tile_q = 64;
+  spec.tile_k = 64;
+  return spec;
+}
+
+Support reference_supports(const ir::Program&, const ProblemSpec&, const Target&) { return {}; }
+
+KernelSpec reference_specialise(const ProblemSpec& problem, const Target&) {
+  KernelSpec spec;
+  spec.template_name = "host/attention_reference";
+  spec.problem = problem;
+  spec.tile_q = 16;
+  spec.tile_k = 64;
+  return spec;
+}
+
+}  // namespace
+
+const std::vector<KernelTemplate>& kernel_templates() {
+  static const std::vector<KernelTemplate> templates = {
+      {"host/attention_decode", "a few query rows against many keys, split over the keys", decode_supports,
+       decode_specialise},
+      {"host/attention_forward", "blocked attention with online softmax", forward_supports, forward_specialise},
+      {"host/attention_reference", "one row at a time; supports everything", reference_supports,
+       reference_specialise},
+  };
+  return templates;
+}
+
+Selection select_template(const ir::Program& program, const ProblemSpec& problem, const Target& target,
+                          std::string_view only) {
+  Selection selection;
+  for (const KernelTemplate& t : kernel_templates()) {
+    if (!only.empty() && t.name != only) {
+      selection.refused.push_back({t.name, "another template was asked for"});
+      continue;
+    }
+    const Support support = t.supports(program, problem, target);
+    if (support.yes) {
+      selection.spec = t.specialise(problem, target);
+      // A hint does not reach the code: two problems that differ in it share a kernel.
+      selection.spec->problem.short_queries = false;
+      return selection;
+    }
+    selection.refused.push_back({t.name, support.reason});
+  }
+  return selection;
+}
+
+}  // namespace maskjit::codegen

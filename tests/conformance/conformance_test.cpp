@@ -1,0 +1,84 @@
+// Every executor against the f64 reference on every problem. The tolerance is relative to the error of a plain
+// computation in the same precision: 1.5 times for 16-bit types, 3 times for f32 (whose errors are a few rounding
+// errors of sums in another order), both with a floor of one rounding of the type.
+#include <cmath>
+
+#include "tests/conformance/executor.h"
+#include "tests/conformance/problems.h"
+
+namespace maskjit::conformance {
+namespace {
+
+std::vector<std::shared_ptr<Executor>> executors() {
+  std::vector<std::shared_ptr<Executor>> all;
+  for (const char* name : {"forward", "decode", "reference"}) all.push_back(native_executor(name));
+  for (const std::string& target : codegen::Target::names()) all.push_back(jit_executor(target, 3));
+  const std::string host = codegen::Target::host().print();
+  all.push_back(jit_executor(host, 0));
+  all.push_back(jit_executor("x86-64", 0, "host/attention_forward"));
+  all.push_back(jit_executor(host, 3, "host/attention_forward"));
+  all.push_back(jit_executor(host, 3, "host/attention_reference"));
+  return all;
+}
+
+double norm(const std::vector<double>& v) {
+  double sum = 0;
+  for (double x : v) {
+    if (std::isfinite(x)) sum += x * x;
+  }
+  return std::sqrt(sum);
+}
+
+// Norm of the difference; infinite if a value is not finite where the other is, or differs in infinity.
+double distance(const std::vector<double>& a, const std::vector<double>& b) {
+  if (a.size() != b.size()) return INFINITY;
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (a[i] == b[i]) continue;
+    const double d = a[i] - b[i];
+    if (!std::isfinite(d)) return INFINITY;
+    sum += d * d;
+  }
+  return std::sqrt(sum);
+}
+
+class Conformance : public testing::TestWithParam<std::tuple<std::shared_ptr<Executor>, size_t>> {};
+
+TEST_P(Conformance, AgreesWithTheReference) {
+  const auto& [executor, index] = GetParam();
+  static const std::vector<ProblemDescription> problems = conformance_problems();
+  const ProblemDescription& description = problems[index];
+  const Problem problem(description);
+  SCOPED_TRACE(description.print());
+  const std::string refusal = executor->refuses(problem);
+  if (!refusal.empty()) GTEST_SKIP() << refusal;
+  const Results expected = problem.reference();
+  const Results plain = problem.plain();
+  const double unit = description.element == MJ_F32 ? 6e-8 : description.element == MJ_F16 ? 5e-4 : 4e-3;
+  const double factor = description.element == MJ_F32 ? 3 : 1.5;
+  // Decoding is planned for several threads in half of the cases, so that keys are split and merged.
+  const Results actual = executor->run(problem, index % 2 == 0 ? 1 : 7);
+  const auto check = [&](const char* what, const std::vector<double>& a, const std::vector<double>& e,
+                         const std::vector<double>& p, double floor) {
+    const double error = distance(a, e);
+    const double limit = factor * distance(p, e) + floor * norm(e) + 1e-30;
+    EXPECT_LE(error, limit) << what << ": error " << error / norm(e) << " relative, plain "
+                            << distance(p, e) / norm(e);
+  };
+  check("output", actual.output, expected.output, plain.output, description.element == MJ_F32 ? 2e-7 : unit / 8);
+  check("numerator", actual.numerator, expected.numerator, plain.numerator, 2e-7);
+  check("denominator", actual.denominator, expected.denominator, plain.denominator, 2e-7);
+  check("lse", actual.lse, expected.lse, plain.lse, 2e-7);
+  check("row maximum", actual.row_max, expected.row_max, plain.row_max, 2e-7);
+  check("weights", actual.weights, expected.weights, plain.weights, 4e-7);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Conformance,
+                         testing::Combine(testing::ValuesIn(executors()),
+                                          testing::Range(size_t{0}, conformance_problems().size())),
+                         [](const auto& info) {
+                           return std::get<0>(info.param)->name() + "_" + std::to_string(std::get<1>(info.param));
+                         });
+
+}  // namespace
+}  // namespace maskjit::conformance

@@ -1,0 +1,157 @@
+#include <cstring>
+
+#include "kernels_templates/include/kernel_abi.h"
+#include "tests/conformance/executor.h"
+
+// The constants and hooks that the natively compiled templates leave open. They are set for one problem at a time.
+extern "C" {
+int32_t mj_head_dim, mj_head_dim_v, mj_element, mj_additive, mj_dense_results, mj_tile_q, mj_tile_k, mj_pairs,
+    mj_mask_full, mj_score_identity, mj_by_head, mj_range_count;
+
+void native_forward_plan(const MjAttentionArgs*, int64_t, MjPlan*);
+void native_forward_run(const MjAttentionArgs*, const MjPlan*, int64_t, int64_t, void*);
+void native_decode_plan(const MjAttentionArgs*, int64_t, MjPlan*);
+void native_decode_run(const MjAttentionArgs*, const MjPlan*, int64_t, int64_t, void*);
+void native_reference_plan(const MjAttentionArgs*, int64_t, MjPlan*);
+void native_reference_run(const MjAttentionArgs*, const MjPlan*, int64_t, int64_t, void*);
+}
+
+namespace maskjit::conformance {
+namespace {
+
+using ir::Var;
+
+// The mask, score and tile functions of the current problem, evaluated by the interpreter.
+struct Hooks {
+  explicit Hooks(const Problem& problem)
+      : keep(problem.program().function, problem.program().function.result("mask")),
+        score(problem.program().function, problem.program().function.result("score")),
+        may(problem.tiles().tile, problem.tiles().tile.result("may")),
+        must(problem.tiles().tile, problem.tiles().tile.result("must")) {
+    const ir::Function& f = problem.tiles().ranges;
+    for (int i = 0; i < problem.tiles().range_count; ++i) {
+      ends.emplace_back(f, f.result("lo" + std::to_string(i)));
+      ends.emplace_back(f, f.result("hi" + std::to_string(i)));
+    }
+    const ProblemDescription& d = problem.description();
+    at.params = problem.reference_inputs().params;
+    at.tensors = problem.reference_inputs().tensors;
+    at[Var::QLen] = d.q_len;
+    at[Var::KvLen] = d.kv_len;
+    at[Var::QOffset] = *problem.reference_inputs().q_offset;
+    at[Var::BatchSize] = d.batch;
+    at[Var::NumHeads] = d.num_heads;
+    at[Var::NumKvHeads] = d.num_kv_heads;
+    at[Var::HeadDim] = d.head_dim;
+  }
+  void place(int32_t batch, int32_t head, int32_t kv_head) {
+    at[Var::Batch] = batch;
+    at[Var::Head] = head;
+    at[Var::KvHead] = kv_head;
+  }
+  interp::Evaluator keep, score, may, must;
+  std::vector<interp::Evaluator> ends;
+  interp::Environment at;
+};
+
+Hooks* current = nullptr;
+
+}  // namespace
+}  // namespace maskjit::conformance
+
+using maskjit::conformance::current;
+using maskjit::ir::Var;
+
+extern "C" {
+
+bool mj_keep(const MjAttentionArgs*, int32_t batch, int32_t head, int32_t kv_head, int32_t q, int32_t k) {
+  current->place(batch, head, kv_head);
+  current->at[Var::Query] = q;
+  current->at[Var::Key] = k;
+  return current->keep(current->at).integer != 0;
+}
+
+float mj_score(const MjAttentionArgs*, int32_t batch, int32_t head, int32_t kv_head, int32_t q, int32_t k, float s) {
+  current->place(batch, head, kv_head);
+  current->at[Var::Query] = q;
+  current->at[Var::Key] = k;
+  current->at.score = s;
+  return static_cast<float>(current->score(current->at).real);
+}
+
+int32_t mj_tile_class(const MjAttentionArgs*, int32_t batch, int32_t head, int32_t kv_head, int32_t q_lo, int32_t q_hi,
+                      int32_t k_lo, int32_t k_hi) {
+  current->place(batch, head, kv_head);
+  current->at[Var::QueryLo] = q_lo;
+  current->at[Var::QueryHi] = q_hi;
+  current->at[Var::KeyLo] = k_lo;
+  current->at[Var::KeyHi] = k_hi;
+  if (current->may(current->at).integer == 0) return 0;
+  return current->must(current->at).integer != 0 ? 2 : 1;
+}
+
+void mj_key_ranges(const MjAttentionArgs*, int32_t batch, int32_t head, int32_t kv_head, int32_t q_lo, int32_t q_hi,
+                   int64_t* ends) {
+  current->place(batch, head, kv_head);
+  current->at[Var::QueryLo] = q_lo;
+  current->at[Var::QueryHi] = q_hi;
+  for (size_t i = 0; i < current->ends.size(); ++i) ends[i] = current->ends[i](current->at).integer;
+}
+
+}  // extern "C"
+
+namespace maskjit::conformance {
+namespace {
+
+class NativeExecutor final : public Executor {
+ public:
+  explicit NativeExecutor(std::string name) : template_name_(std::move(name)) {}
+  std::string name() const override { return "native_" + template_name_; }
+
+  std::string refuses(const Problem& problem) const override {
+    const ir::Program& program = problem.program();
+    const codegen::Selection selection = codegen::select_template(
+        program, problem.spec(), codegen::Target{codegen::HostLevel::Baseline}, "host/attention_" + template_name_);
+    return selection.spec ? "" : selection.refused.back().reason;
+  }
+
+  Results run(const Problem& problem, int threads) const override {
+    const codegen::ProblemSpec& spec = problem.spec();
+    const ir::Function& function = problem.program().function;
+    mj_head_dim = spec.head_dim;
+    mj_head_dim_v = spec.head_dim_v;
+    mj_element = spec.element;
+    mj_additive = spec.additive;
+    mj_dense_results = spec.dense_results;
+    mj_tile_q = template_name_ == "forward" ? 32 : 16;
+    mj_tile_k = template_name_ == "forward" ? 32 : 64;
+    mj_pairs = 0;
+    mj_mask_full = 0;
+    mj_score_identity = function[function.result("score")].op == ir::Op::Variable;
+    mj_by_head = 1;
+    mj_range_count = problem.tiles().range_count;
+    Hooks hooks(problem);
+    current = &hooks;
+    Results results;
+    if (template_name_ == "forward") {
+      results = problem.launch(native_forward_plan, native_forward_run, threads);
+    } else if (template_name_ == "decode") {
+      results = problem.launch(native_decode_plan, native_decode_run, threads);
+    } else {
+      results = problem.launch(native_reference_plan, native_reference_run, threads);
+    }
+    current = nullptr;
+    return results;
+  }
+
+ private:
+  std::string template_name_;
+};
+
+}  // namespace
+
+std::unique_ptr<Executor> native_executor(const std::string& template_name) {
+  return std::make_unique<NativeExecutor>(template_name);
+}
+
+}  // namespace maskjit::conformance

@@ -1,0 +1,83 @@
+#include "tests/conformance/problems.h"
+
+namespace maskjit::conformance {
+namespace {
+
+struct NamedMask {
+  const char* text;
+  std::map<std::string, double> runtime;
+};
+
+// Static masks, score functions, run-time parameters and tensors.
+const std::vector<NamedMask>& masks() {
+  static const std::vector<NamedMask> all = {
+      {"full()", {}},
+      {"causal()", {}},
+      {"causal() & (sink(4) | local(40))", {}},
+      {"none()", {}},
+      {"attention main() {\n mask causal()\n score softcap(s, 2.5)\n}", {}},
+      {"attention main() {\n mask full()\n score alibi(s)\n}", {}},
+      {"window(17, 9) | strided(13)", {}},
+      {"attention main(doc: tensor<i32>[batch, kv_len]) {\n mask causal() & document(doc)\n}", {}},
+      {"attention main(runtime n: int, runtime cap: float) {\n mask causal() & local(n)\n score cap * tanh(s / cap)\n}",
+       {{"n", 33}, {"cap", 3.5}}},
+      {"attention main(seq_len: tensor<i32>[batch], bias: tensor<f32>[num_heads, kv_len]) {\n mask padding(seq_len)\n"
+       " score s + bias[head, k]\n}",
+       {}},
+      {"block_diagonal(29) | local(10%)", {}},
+      {"attention main() {\n mask k % 3 != 1 & (head % 2 == 0 | k <= q)\n score s + exp(-0.01 * abs(q - k))\n}", {}},
+      {"attention main(flag: tensor<bool>[kv_len], bias: tensor<f16>[q_len, kv_len]) {\n"
+       " mask causal() | global(flag)\n score s * 0.5 + bias[q_index, k]\n}",
+       {}},
+      {"attention main(step: tensor<bf16>[kv_len], big: tensor<i64>[kv_len]) {\n mask big[k] <= q\n"
+       " score log(1.0 + exp(s)) + step[k]\n}",
+       {}},
+      {"(k ^ q) & 21 != 5 | (k << 1) // 7 == q >> 2", {}},
+  };
+  return all;
+}
+
+}  // namespace
+
+std::vector<ProblemDescription> conformance_problems() {
+  struct Shape {
+    int64_t batch, num_heads, num_kv_heads, q_len, kv_len;
+  };
+  // Primes, tile edges, 0 and 1, q_len above and below kv_len, groups, decoding.
+  const std::vector<Shape> shapes = {
+      {1, 2, 1, 64, 64},  {2, 3, 3, 67, 131}, {1, 4, 2, 1, 257},   {1, 2, 2, 128, 192}, {2, 4, 4, 1, 1},
+      {1, 1, 1, 65, 63},  {1, 6, 2, 13, 101}, {1, 8, 1, 1, 513},   {1, 2, 1, 97, 37},   {3, 2, 2, 2, 64},
+      {1, 1, 1, 200, 300}, {2, 2, 1, 3, 0},    {1, 2, 2, 129, 128}, {1, 12, 4, 5, 96},   {1, 16, 1, 16, 70},
+  };
+  const int dims[] = {64, 40, 128, 32, 80, 96, 192, 256, 8, 17};
+  const MjElement elements[] = {MJ_F32, MJ_BF16, MJ_F16, MJ_BF16, MJ_F32};
+  const MjElement additives[] = {MJ_NONE, MJ_NONE, MJ_F32, MJ_NONE, MJ_BOOL, MJ_NONE, MJ_BF16};
+  const Layout layouts[] = {Layout::HeadsFirst, Layout::RowsFirst, Layout::Padded};
+  std::vector<ProblemDescription> problems;
+  // A mixed-radix walk: the periods are coprime enough that all pairs of nearby choices come up.
+  for (size_t i = 0; i < 75; ++i) {
+    const Shape& shape = shapes[(i * 4 + i / 15) % shapes.size()];
+    const NamedMask& mask = masks()[i % masks().size()];
+    ProblemDescription p;
+    p.mask = mask.text;
+    p.runtime = mask.runtime;
+    p.batch = shape.batch;
+    p.num_heads = shape.num_heads;
+    p.num_kv_heads = shape.num_kv_heads;
+    p.q_len = shape.q_len;
+    p.kv_len = shape.kv_len;
+    p.head_dim = dims[(i * 3 + i / 10) % std::size(dims)];
+    p.head_dim_v = i % 4 == 3 ? dims[(i * 7 + 1) % std::size(dims)] : 0;
+    p.element = elements[(i + i / 5) % std::size(elements)];
+    p.additive = additives[(i + i / 7) % std::size(additives)];
+    p.additive_broadcast = i % 2 == 0;
+    p.layout = layouts[(i + i / 3) % std::size(layouts)];
+    p.dense_results = i % 6 == 1;
+    p.q_offset_delta = i % 9 == 8 ? 11 : 0;
+    p.seed = 1000 + i;
+    problems.push_back(p);
+  }
+  return problems;
+}
+
+}  // namespace maskjit::conformance
