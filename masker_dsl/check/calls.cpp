@@ -205,7 +205,7 @@ TypedValue Lowering::tensor_argument(const Parameter& param, const Expr& argumen
         fmt::format("{} is {}, but a tensor<{}>[{}] is given", what, param.describe(),
                     ir::name_of(tensor.element), names_of(tensor.dims)),
         frame)
-      .with_hint("a dimension declared as 1 fits any");
+      .with_hint("a dimension declared as 1 fits any, as in tensor<i32>[1, kv_len]");
   return {};
 }
 

@@ -44,7 +44,11 @@ std::string closest_name(std::string_view name, const std::vector<std::string>& 
       best = candidate;
     }
   }
-  return best;
+  if (!best.empty() || name.size() < 3) return best;
+  for (const std::string& candidate : candidates) {
+    if (candidate.starts_with(name)) return candidate;
+  }
+  return {};
 }
 
 }  // namespace maskjit::diag

@@ -57,7 +57,8 @@ struct RenderOptions {
 std::string render(const Diagnostic& diagnostic, const RenderOptions& options = {});
 std::string render_all(const DiagnosticEmitter& emitter, const RenderOptions& options = {});
 
-// The candidate closest to `name` by edit distance, or empty if none is close: for "did you mean".
+// The candidate closest to `name` by edit distance, else one that `name` abbreviates, or empty if
+// none is close: for "did you mean".
 std::string closest_name(std::string_view name, const std::vector<std::string>& candidates);
 
 }  // namespace maskjit::diag

@@ -22,6 +22,8 @@ class Parser : public ExpressionParser {
       if (at_declaration() || at(TokenKind::ScoreKeyword)) {
         parse_declaration();
       } else {
+        // What is left over belongs to the declaration before, which is not what it seems.
+        if (!ast_.declarations.empty()) ast_.declarations.back().has_errors = true;
         unexpected("masker, score, attention or import");
         advance();
         recover_to_declaration();

@@ -26,6 +26,18 @@ bool starts_clause(TokenKind kind) {
          kind == TokenKind::ScoreKeyword || kind == TokenKind::Dropout;
 }
 
+// What to write instead of a word of another language.
+std::string_view hint_for_word(std::string_view word) {
+  if (word == "if" || word == "else") return "a choice is written condition ? a : b";
+  if (word == "for" || word == "while") {
+    return "there are no loops: say what holds for one element (batch, head, q, k)";
+  }
+  if (word == "def" || word == "fn" || word == "func" || word == "function") {
+    return "a mask is declared by masker name() = ...";
+  }
+  return "";
+}
+
 }  // namespace
 
 const Token& ParserBase::peek(size_t ahead) const {
@@ -125,24 +137,21 @@ bool ParserBase::follows_floor_division() const {
 std::string_view ParserBase::hint_for_current() const {
   if (follows_floor_division())
     return "after code // is floor division; start a comment there with #";
+  const TokenKind previous = position_ > 0 ? buffer_.tokens[position_ - 1].kind : TokenKind::End;
+  const bool ends_operand = previous == TokenKind::Identifier || previous == TokenKind::Integer ||
+                            previous == TokenKind::RightParen ||
+                            previous == TokenKind::RightBracket;
   switch (kind()) {
     case TokenKind::Assign:
-      return "compare with ==";
+      return ends_operand ? "compare with ==" : "";
     case TokenKind::Semicolon:
       return "nothing separates statements: leave the ; out";
-    case TokenKind::Identifier: {
-      const std::string_view word = text(peek());
-      if (word == "if" || word == "else") return "a choice is written condition ? a : b";
-      if (word == "for" || word == "while") {
-        return "there are no loops: say what holds for one element (batch, head, q, k)";
-      }
-      if (word == "def" || word == "fn" || word == "func")
-        return "a mask is declared by masker name() = ...";
-      return "";
-    }
     default:
-      return "";
+      break;
   }
+  const std::string_view hint = hint_for_word(text(peek()));
+  if (!hint.empty() || position_ == 0) return hint;
+  return hint_for_word(text(buffer_.tokens[position_ - 1]));
 }
 
 bool ParserBase::at_declaration() const {
