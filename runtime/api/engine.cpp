@@ -1,1 +1,228 @@
+// Engine and Spec: options, files and parameters -> a bound program.
 #include "runtime/api/engine.h"
+
+#include <filesystem>
+
+#include "masker_dsl/diag/diagnostic.h"
+#include "masker_dsl/diag/text.h"
+#include "runtime/api/environment.h"
+#include "runtime/api/state.h"
+
+namespace maskjit {
+namespace {
+
+cache::CacheOptions cache_options_of(const EngineOptions& options, const Environment& environment,
+                                     const Log& log) {
+  cache::CacheOptions cache;
+  cache.mode = options.cache_mode.value_or(environment.cache_mode.value_or(CacheMode::ReadWrite));
+  cache.directory =
+      options.cache_directory.empty() ? environment.cache_directory : options.cache_directory;
+  cache.limit_bytes = options.cache_limit_bytes;
+  cache.build_id = codegen::build_id();
+  cache.log = log;
+  return cache;
+}
+
+template <typename Names>
+std::string alternatives(std::string_view name, const Names& names) {
+  const std::string closest = diag::closest_name(name, names);
+  if (!closest.empty()) return fmt::format("did you mean '{}'?", closest);
+  std::string list;
+  for (const std::string& n : names) list += (list.empty() ? "" : ", ") + n;
+  return "possible are " + list;
+}
+
+std::optional<Error> check_options(const EngineOptions& options, const codegen::Target& target) {
+  const auto invalid = [](std::string message) {
+    return Error{ErrorKind::InvalidInput, std::move(message)};
+  };
+  if (!options.target.empty() && !codegen::Target::parse(options.target)) {
+    return invalid(fmt::format("there is no target {}; {}", diag::quoted(options.target),
+                               alternatives(options.target, codegen::Target::names())));
+  }
+  if (!codegen::Target::executable(target)) {
+    return Error{ErrorKind::Unsupported,
+                 fmt::format("this CPU cannot execute code for {}; it supports {}", target.print(),
+                             codegen::Target::host().print())};
+  }
+  if (!options.only_template.empty()) {
+    std::vector<std::string> names;
+    for (const codegen::KernelTemplate& t : codegen::kernel_templates()) names.push_back(t.name);
+    if (std::find(names.begin(), names.end(), options.only_template) == names.end()) {
+      return invalid(fmt::format("there is no template {}; {}", diag::quoted(options.only_template),
+                                 alternatives(options.only_template, names)));
+    }
+  }
+  if (options.opt_level != 0 && options.opt_level != 3) {
+    return invalid(fmt::format("opt_level is {}; 0 and 3 are possible", options.opt_level));
+  }
+  if (options.threads < 0 || options.threads > 4096) {
+    return invalid(fmt::format("threads is {}; 0 (all) to 4096 are possible", options.threads));
+  }
+  return std::nullopt;
+}
+
+codegen::Target target_of(const EngineOptions& options) {
+  const auto named = codegen::Target::parse(options.target);
+  return named ? *named : codegen::Target::host();
+}
+
+Error rendered(const diag::DiagnosticEmitter& diagnostics) {
+  return {ErrorKind::InvalidInput, diag::render_all(diagnostics)};
+}
+
+driver::ParamValue driver_value(const Value& value) {
+  if (const auto* flag = std::get_if<bool>(&value)) return ir::Scalar::of_bool(*flag);
+  if (const auto* integer = std::get_if<int64_t>(&value)) return ir::Scalar::of_int(*integer);
+  if (const auto* real = std::get_if<double>(&value)) return ir::Scalar::of_float(*real);
+  return ir::Share{std::get<Share>(value).share};
+}
+
+std::string_view rule_name(ir::Stage::Rule rule) {
+  switch (rule) {
+    case ir::Stage::Rule::Static:
+      return "static";
+    case ir::Stage::Rule::TopK:
+      return "top_k";
+    case ir::Stage::Rule::TopP:
+      return "top_p";
+    case ir::Stage::Rule::Random:
+      return "random";
+    case ir::Stage::Rule::Adaptive:
+      return "adaptive";
+    case ir::Stage::Rule::MagicPig:
+      return "magic_pig";
+  }
+  return "";
+}
+
+// Why a bound program cannot run on this target, if it cannot.
+std::optional<Error> unsupported(const ir::Program& program, const codegen::Target& target) {
+  for (const ir::Stage& stage : program.stages) {
+    if (stage.rule == ir::Stage::Rule::Static) continue;
+    return Error{ErrorKind::Unsupported,
+                 fmt::format("'{}' uses the selector {}: selectors are not available on {} yet",
+                             program.name, rule_name(stage.rule), target.print())};
+  }
+  if (!program.stages.empty()) {
+    return Error{ErrorKind::Unsupported,
+                 fmt::format("'{}' is a sequence of stages: sequences are not available on {} yet",
+                             program.name, target.print())};
+  }
+  if (program.dropout) {
+    const ir::Node& p = program.function[program.dropout->probability];
+    if (p.op != ir::Op::Const || p.constant.as_double() != 0.0) {
+      return Error{
+          ErrorKind::Unsupported,
+          fmt::format(
+              "'{}' has dropout: dropout is not available on {} yet, except with probability 0",
+              program.name, target.print())};
+    }
+  }
+  return std::nullopt;
+}
+
+Result<Spec> make_spec(std::shared_ptr<const detail::EngineState> engine,
+                       driver::CheckedSource checked) {
+  if (!checked.program) return rendered(checked.diagnostics);
+  auto state = std::make_shared<detail::SpecState>();
+  state->engine = std::move(engine);
+  state->program = std::move(*checked.program);
+  state->warnings = diag::render_all(checked.diagnostics);
+  return Spec(std::move(state));
+}
+
+}  // namespace
+
+detail::EngineState::EngineState(EngineOptions given, cache::CacheOptions cache_options,
+                                 codegen::Target for_target, Log to_log)
+    : options(std::move(given)),
+      target(for_target),
+      log(std::move(to_log)),
+      error(check_options(options, target)),
+      kernels(std::move(cache_options), codegen::load),
+      executor(error ? 1 : options.threads) {}
+
+Engine::Engine(EngineOptions options) {
+  const Environment environment = read_environment();
+  const Log log(environment.log_level);
+  for (const std::string& problem : environment.problems) log.warning(problem);
+  const codegen::Target target = target_of(options);
+  cache::CacheOptions cache = cache_options_of(options, environment, log);
+  if (cache.directory.empty() && cache.mode != CacheMode::Off) {
+    log.warning("there is no directory for the kernel cache: set MASKJIT_CACHE_DIR or HOME");
+  }
+  state_ = std::make_shared<detail::EngineState>(std::move(options), std::move(cache), target, log);
+}
+
+Result<Spec> Engine::load_file(const std::string& path, const std::string& entry) const {
+  if (state_->error) return *state_->error;
+  std::error_code ignored;
+  std::optional<std::string> text;
+  if (!std::filesystem::is_directory(path, ignored)) text = driver::disk_reader()(path);
+  if (!text) return Error{ErrorKind::Io, fmt::format("cannot read {}", diag::quoted(path))};
+  return make_spec(state_, driver::check(path, std::move(*text), entry));
+}
+
+Result<Spec> Engine::load_text(const std::string& text, const std::string& entry,
+                               const std::string& name) const {
+  if (state_->error) return *state_->error;
+  return make_spec(state_, driver::check(name, text, entry));
+}
+
+const std::string& Spec::name() const { return state_->program.name; }
+const std::string& Spec::warnings() const { return state_->warnings; }
+
+std::vector<ParameterInfo> Spec::parameters() const {
+  return detail::describe_parameters(state_->program.function, false);
+}
+
+Result<Attention> Spec::bind(const Values& values) const {
+  std::map<std::string, driver::ParamValue> driver_values;
+  for (const auto& [name, value] : values) driver_values.emplace(name, driver_value(value));
+  diag::DiagnosticEmitter diagnostics;
+  auto bound = driver::bind(state_->program, driver_values, diagnostics);
+  if (!bound) return rendered(diagnostics);
+  if (auto error = unsupported(bound->program, state_->engine->target)) return std::move(*error);
+  auto state = std::make_shared<detail::AttentionState>();
+  state->engine = state_->engine;
+  state->signature = plan::signature_of(bound->program.function, bound->tiles);
+  state->bound = std::move(*bound);
+  return Attention(std::move(state));
+}
+
+std::vector<ParameterInfo> detail::describe_parameters(const ir::Function& function,
+                                                       bool open_only) {
+  std::vector<ParameterInfo> parameters;
+  for (const ir::Param& param : function.params()) {
+    if (open_only && param.time == ir::BindingTime::Const) continue;
+    ParameterInfo info{param.name, std::string(ir::name_of(param.type)),
+                       std::string(ir::name_of(param.time)), ""};
+    if (param.default_share) {
+      info.default_value = fmt::format("{}%", param.default_share->share * 100);
+    } else if (param.default_value) {
+      const ir::Scalar& scalar = *param.default_value;
+      switch (scalar.type) {
+        case ir::Type::Bool:
+          info.default_value = scalar.integer != 0 ? "true" : "false";
+          break;
+        case ir::Type::Int:
+          info.default_value = std::to_string(scalar.integer);
+          break;
+        case ir::Type::Float:
+          info.default_value = fmt::format("{}", scalar.real);
+          break;
+      }
+    }
+    parameters.push_back(std::move(info));
+  }
+  for (const ir::Tensor& tensor : function.tensors()) {
+    std::string dims;
+    for (const ir::Dim& dim : tensor.dims) dims += (dims.empty() ? "" : ", ") + ir::name_of(dim);
+    parameters.push_back({tensor.name, fmt::format("{}[{}]", ir::name_of(tensor.element), dims),
+                          std::string(ir::name_of(ir::BindingTime::Tensor)), ""});
+  }
+  return parameters;
+}
+
+}  // namespace maskjit

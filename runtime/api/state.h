@@ -1,0 +1,68 @@
+#pragma once
+// What is behind the handles of the public API. Not part of it: tools that show the inside
+// (explain, emit, cache) may look.
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
+#include <string>
+#include <vector>
+
+#include "masker_dsl/driver/driver.h"
+#include "runtime/api/engine.h"
+#include "runtime/cache/kernel_cache.h"
+#include "runtime/device/host/executor.h"
+#include "runtime/plan/launch.h"
+
+namespace maskjit::detail {
+
+struct EngineState {
+  EngineState(EngineOptions given, cache::CacheOptions cache_options, codegen::Target for_target,
+              Log to_log);
+
+  const EngineOptions options;
+  const codegen::Target target;
+  const Log log;
+  std::optional<Error> error;  // wrong options: what every load says
+  mutable cache::KernelCache kernels;
+  const host::Executor executor;
+};
+
+struct SpecState {
+  std::shared_ptr<const EngineState> engine;
+  ir::Program program;  // Const parameters are open
+  std::string warnings;
+};
+
+// A kernel and how it was chosen, for one problem.
+struct Prepared {
+  codegen::ProblemSpec problem;
+  codegen::KernelSpec spec;
+  codegen::SpecKey key;
+  std::vector<codegen::Refusal> refused;
+  std::shared_ptr<const cache::CachedKernel> kernel;
+};
+
+struct AttentionState {
+  std::shared_ptr<const EngineState> engine;
+  driver::BoundProgram bound;
+  plan::Signature signature;
+
+  struct Choice {
+    std::shared_ptr<const Prepared> prepared;
+    cache::Origin origin;
+  };
+  // The kernel for this problem, compiled if need be.
+  Result<Choice> prepare(const codegen::ProblemSpec& problem) const;
+
+ private:
+  // Problems that were met so far. There are few: a linear search without hashing.
+  mutable std::shared_mutex mutex_;
+  mutable std::vector<std::shared_ptr<const Prepared>> prepared_;
+};
+
+// What would be done for a problem, without compiling.
+codegen::Selection select(const AttentionState& attention, const codegen::ProblemSpec& problem);
+
+std::vector<ParameterInfo> describe_parameters(const ir::Function& function, bool open_only);
+
+}  // namespace maskjit::detail

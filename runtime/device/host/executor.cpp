@@ -1,0 +1,111 @@
+#include "runtime/device/host/executor.h"
+
+#include <sched.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <thread>
+
+#include <oneapi/tbb/parallel_for.h>
+#include <oneapi/tbb/partitioner.h>
+#include <oneapi/tbb/task_arena.h>
+
+#include "masker_dsl/ir/internal_error.h"
+
+namespace maskjit::host {
+namespace {
+
+constexpr size_t kAlignment = 64;
+
+// Memory that grows and is kept.
+class Buffer {
+ public:
+  void* at_least(int64_t bytes) {
+    const auto wanted = static_cast<size_t>(bytes);
+    if (wanted > size_) {
+      const size_t size =
+          (std::max(wanted, size_ + size_ / 2) + kAlignment - 1) / kAlignment * kAlignment;
+      memory_.reset(std::aligned_alloc(kAlignment, size));
+      MASKJIT_CHECK(memory_ != nullptr,
+                    fmt::format("no memory for {} bytes of kernel scratch", size));
+      size_ = size;
+    }
+    return memory_.get();
+  }
+
+ private:
+  struct Free {
+    void operator()(void* p) const { std::free(p); }
+  };
+  std::unique_ptr<void, Free> memory_;
+  size_t size_ = 0;
+};
+
+// A thread runs one item at a time and starts no launch inside of one, so one of each is enough.
+thread_local Buffer scratch;
+thread_local Buffer workspace;
+
+void run_items(MjRunFunction run, const MjAttentionArgs& args, const MjPlan& plan, int64_t phase,
+               std::atomic<int64_t>& next) {
+  void* memory = scratch.at_least(plan.scratch_bytes);
+  const int64_t items = plan.phase_items[phase];
+  for (int64_t item; (item = next.fetch_add(1, std::memory_order_relaxed)) < items;) {
+    run(&args, &plan, phase, item, memory);
+  }
+}
+
+}  // namespace
+
+int available_threads() {
+  // The set of CPUs may be larger than cpu_set_t.
+  for (size_t cpus = 1024; cpus <= size_t{1} << 20; cpus *= 4) {
+    cpu_set_t* set = CPU_ALLOC(cpus);
+    if (set == nullptr) break;
+    const size_t bytes = CPU_ALLOC_SIZE(cpus);
+    const int count = sched_getaffinity(0, bytes, set) == 0 ? CPU_COUNT_S(bytes, set) : 0;
+    CPU_FREE(set);
+    if (count > 0) return count;
+  }
+  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+}
+
+struct Executor::Arena {
+  explicit Arena(int threads) : arena(threads) {}
+  mutable tbb::task_arena arena;
+};
+
+Executor::Executor(int threads) : threads_(threads > 0 ? threads : available_threads()) {
+  if (threads_ > 1) arena_ = std::make_unique<Arena>(threads_);
+}
+
+Executor::~Executor() = default;
+
+void Executor::run(MjPlanFunction plan_function, MjRunFunction run,
+                   const MjAttentionArgs& args) const {
+  MjPlan plan = {};
+  plan_function(&args, threads_, &plan);
+  if (plan.workspace_bytes > 0) plan.workspace = workspace.at_least(plan.workspace_bytes);
+  for (int64_t phase = 0; phase < 2; ++phase) {
+    const int64_t items = plan.phase_items[phase];
+    if (items <= 0) continue;
+    std::atomic<int64_t> next{0};
+    if (threads_ == 1 || items == 1) {
+      run_items(run, args, plan, phase, next);
+      continue;
+    }
+    const int workers = static_cast<int>(std::min<int64_t>(threads_, items));
+    arena_->arena.execute([&] {
+      tbb::parallel_for(
+          0, workers, [&](int) { run_items(run, args, plan, phase, next); },
+          tbb::simple_partitioner());
+    });
+  }
+}
+
+int64_t Executor::count_items(MjPlanFunction plan_function, const MjAttentionArgs& args) const {
+  MjPlan plan = {};
+  plan_function(&args, threads_, &plan);
+  return std::max<int64_t>(plan.phase_items[0], 0) + std::max<int64_t>(plan.phase_items[1], 0);
+}
+
+}  // namespace maskjit::host

@@ -1,0 +1,175 @@
+#include "runtime/plan/parameters.h"
+
+#include <bit>
+
+#include <fmt/ranges.h>
+
+#include "masker_dsl/diag/diagnostic.h"
+#include "masker_dsl/diag/text.h"
+#include "masker_dsl/ir/internal_error.h"
+#include "runtime/plan/views.h"
+
+namespace maskjit::plan {
+namespace {
+
+// The error for a name that is none of the declared ones.
+template <typename Declared>
+std::optional<Error> check_names(const auto& given, const std::vector<Declared>& declared,
+                                 std::string_view what) {
+  for (const auto& [name, value] : given) {
+    const auto named = [&](const Declared& d) { return d.name == name; };
+    if (std::any_of(declared.begin(), declared.end(), named)) continue;
+    std::vector<std::string> names;
+    for (const Declared& d : declared) names.push_back(d.name);
+    const std::string closest = diag::closest_name(name, names);
+    std::string message = fmt::format("the spec has no {} {}", what, diag::quoted(name));
+    if (!closest.empty()) {
+      message += fmt::format("; did you mean '{}'?", closest);
+    } else if (names.empty()) {
+      message += "; it has none";
+    } else {
+      message += fmt::format("; it has {}", fmt::join(names, ", "));
+    }
+    return invalid(std::move(message));
+  }
+  return std::nullopt;
+}
+
+std::string describe(const Value& value) {
+  if (const auto* flag = std::get_if<bool>(&value)) return *flag ? "true" : "false";
+  if (const auto* integer = std::get_if<int64_t>(&value)) return std::to_string(*integer);
+  if (const auto* real = std::get_if<double>(&value)) return fmt::format("{}", *real);
+  return fmt::format("a share of {}", std::get<Share>(value).share);
+}
+
+// The scalar that `value` is for a parameter of `type`, or nothing if it is of another type.
+std::optional<ir::Scalar> converted(const Value& value, ir::Type type) {
+  switch (type) {
+    case ir::Type::Bool:
+      if (const auto* flag = std::get_if<bool>(&value)) return ir::Scalar::of_bool(*flag);
+      break;
+    case ir::Type::Int:
+      if (const auto* integer = std::get_if<int64_t>(&value)) return ir::Scalar::of_int(*integer);
+      break;
+    case ir::Type::Float:
+      if (const auto* real = std::get_if<double>(&value)) return ir::Scalar::of_float(*real);
+      if (const auto* integer = std::get_if<int64_t>(&value)) {
+        return ir::Scalar::of_float(static_cast<double>(*integer));
+      }
+      break;
+  }
+  return std::nullopt;
+}
+
+int64_t size_of_dim(const ir::Dim& dim, const Launch& launch) {
+  const MjAttentionArgs& args = launch.args;
+  switch (dim.kind) {
+    case ir::Dim::Kind::Batch:
+      return args.batch_size;
+    case ir::Dim::Kind::NumHeads:
+      return args.num_heads;
+    case ir::Dim::Kind::NumKvHeads:
+      return args.num_kv_heads;
+    case ir::Dim::Kind::QLen:
+      return args.q_len;
+    case ir::Dim::Kind::KvLen:
+      return args.kv_len;
+    case ir::Dim::Kind::HeadDim:
+      return launch.problem.head_dim;
+    case ir::Dim::Kind::Constant:
+      return dim.constant;
+  }
+  MASKJIT_CHECK(false, "unknown dimension");
+}
+
+std::string declaration(const TensorParameter& tensor) {
+  std::string dims;
+  for (const ir::Dim& dim : tensor.dims) dims += (dims.empty() ? "" : ", ") + ir::name_of(dim);
+  return fmt::format("{}[{}]", name_of(tensor.element), dims);
+}
+
+std::optional<Error> take_tensor(const TensorParameter& declared, const TensorView& view,
+                                 Launch& launch, MjTensor& tensor, codegen::TensorLayout& layout) {
+  const std::string name = "tensor " + diag::quoted(declared.name);
+  const size_t rank = declared.dims.size();
+  if (view.type != declared.element || view.shape.size() != rank) {
+    return invalid(fmt::format("{} is declared {}, but {} is given", name, declaration(declared),
+                               view.defined() ? view.describe() : "a view without shape"));
+  }
+  if (auto e = check_view(name, view)) return e;
+  layout = {};
+  for (size_t d = 0; d < rank; ++d) {
+    const int64_t size = size_of_dim(declared.dims[d], launch);
+    if (view.shape[d] != size && view.shape[d] != 1) {
+      return invalid(fmt::format("{} {} is declared {}, and {} is {}, not {} (1 broadcasts)", name,
+                                 view.describe(), declaration(declared),
+                                 ir::name_of(declared.dims[d]), size, view.shape[d]));
+    }
+    const bool broadcasts = view.shape[d] == 1;
+    tensor.extent[d] = view.shape[d];
+    tensor.stride[d] = broadcasts ? 0 : view.strides[d];
+    if (broadcasts) layout.broadcast |= static_cast<uint8_t>(1u << d);
+    if (d + 1 == rank) layout.unit_stride = broadcasts || view.strides[d] == 1;
+  }
+  tensor.data = view.data;
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Error> take_scalars(const Signature& signature, const Values& values,
+                                  Launch& launch) {
+  if (auto e = check_names(values, signature.scalars, "run-time parameter")) return e;
+  launch.scalars.reserve(signature.scalars.size());
+  for (const ScalarParameter& parameter : signature.scalars) {
+    ir::Scalar scalar{parameter.type, 0, 0};
+    if (const auto given = values.find(parameter.name); given != values.end()) {
+      const auto value = converted(given->second, parameter.type);
+      if (!value) {
+        return invalid(fmt::format("run-time parameter '{}' is {}, but {} is given", parameter.name,
+                                   ir::name_of(parameter.type), describe(given->second)));
+      }
+      scalar = *value;
+    } else if (parameter.default_value) {
+      scalar = *parameter.default_value;
+    } else if (parameter.used) {
+      return invalid(fmt::format("run-time parameter '{}' ({}) has no value and no default",
+                                 parameter.name, ir::name_of(parameter.type)));
+    }
+    if (parameter.type == ir::Type::Int &&
+        (scalar.integer < -ir::kMaxRuntimeInt || scalar.integer > ir::kMaxRuntimeInt)) {
+      return invalid(fmt::format("run-time parameter '{}' is {}; -{} to {} are possible",
+                                 parameter.name, scalar.integer, ir::kMaxRuntimeInt,
+                                 ir::kMaxRuntimeInt));
+    }
+    launch.scalars.push_back(parameter.type == ir::Type::Float ? std::bit_cast<int64_t>(scalar.real)
+                                                               : scalar.integer);
+  }
+  return std::nullopt;
+}
+
+std::optional<Error> take_tensors(const Signature& signature,
+                                  const std::map<std::string, TensorView>& views, Launch& launch) {
+  if (auto e = check_names(views, signature.tensors, "tensor")) return e;
+  const size_t count = signature.tensors.size();
+  launch.tensors.resize(count);
+  launch.problem.tensors.resize(count);
+  for (size_t i = 0; i < count; ++i) {
+    const TensorParameter& declared = signature.tensors[i];
+    const auto given = views.find(declared.name);
+    if (given == views.end()) {
+      if (!declared.used) continue;
+      return invalid(
+          fmt::format("tensor '{}' ({}) is missing", declared.name, declaration(declared)));
+    }
+    if (auto e = take_tensor(declared, given->second, launch, launch.tensors[i],
+                             launch.problem.tensors[i])) {
+      return e;
+    }
+    // What no kernel reads makes no difference to it.
+    if (!declared.used) launch.problem.tensors[i] = {};
+  }
+  return std::nullopt;
+}
+
+}  // namespace maskjit::plan

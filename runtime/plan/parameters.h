@@ -1,0 +1,20 @@
+#pragma once
+// The run-time parameters and tensors of a spec, by name -> the kernel's scalars and tensors, by
+// position.
+#include <map>
+#include <optional>
+#include <string>
+
+#include "runtime/plan/launch.h"
+
+namespace maskjit::plan {
+
+// Values within +-2^31 for integers; defaults where none is given.
+std::optional<Error> take_scalars(const Signature& signature, const Values& values, Launch& launch);
+
+// After the sizes in launch.args are set: tensor dimensions are checked against them; an extent of
+// 1 broadcasts.
+std::optional<Error> take_tensors(const Signature& signature,
+                                  const std::map<std::string, TensorView>& views, Launch& launch);
+
+}  // namespace maskjit::plan

@@ -1,0 +1,38 @@
+#pragma once
+// Bound program -> what a launch of it needs beside query, key and value: the run-time parameters
+// and tensors, in the order of the kernel's arguments.
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "masker_dsl/analysis/tile_analysis.h"
+#include "masker_dsl/ir/program.h"
+#include "runtime/api/tensor_view.h"
+
+namespace maskjit::plan {
+
+struct ScalarParameter {
+  std::string name;
+  ir::Type type = ir::Type::Int;
+  std::optional<ir::Scalar> default_value;
+  bool used = false;  // by the bound program; only then it must have a value
+};
+
+struct TensorParameter {
+  std::string name;
+  ElementType element = ElementType::I32;
+  std::vector<ir::Dim> dims;
+  bool used = false;
+  bool summarised = false;  // tile functions read the minimum or maximum of its blocks
+};
+
+struct Signature {
+  std::vector<ScalarParameter> scalars;  // by position among the run-time parameters
+  std::vector<TensorParameter> tensors;  // by Function::tensors index
+};
+
+Signature signature_of(const ir::Function& function, const analysis::TileFunctions& tiles);
+
+ElementType element_type_of(ir::Element element);
+
+}  // namespace maskjit::plan
