@@ -31,7 +31,7 @@ class Builder {
 
   Problem take_problem() { return std::exchange(problem_, Problem::None); }
 
-  static constexpr size_t kMaxNodes = 1 << 16;
+  static constexpr size_t kMaxNodes = 1 << 14;
   static constexpr uint32_t kMaxDepth = 4096;  // operators on a path from a result to a leaf
 
  private:
