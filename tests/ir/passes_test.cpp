@@ -83,24 +83,43 @@ void check_values(const ir::Function& before, const ir::Function& after,
 
 class RandomPasses : public testing::TestWithParam<Named> {};
 
-TEST_P(RandomPasses, PreserveValuesAndAreIdempotent) {
+void check_pass(const Named& pass, uint64_t seed, const random::FunctionOptions& options) {
+  SCOPED_TRACE(fmt::format("MASKJIT_SEED={}", seed));
+  random::Generator generator(seed);
+  const ir::Function before = random::function(generator, options);
+  ASSERT_THAT(ir::verify(before), testing::IsEmpty()) << ir::print(before);
+  const ir::Function after = pass.run(before);
+  ASSERT_THAT(ir::verify(after), testing::IsEmpty()) << ir::print(after);
+  check_values(before, after, generator, pass.name);
+  if (testing::Test::HasFatalFailure()) return;
+  const ir::Function again = pass.run(after);
+  ASSERT_EQ(ir::print(after), ir::print(again)) << "from\n" << ir::print(before);
+}
+
+TEST_P(RandomPasses, AreRightOnLargeFunctions) {
   const uint64_t first = setting("MASKJIT_SEED", 1);
-  const uint64_t rounds = setting("MASKJIT_ROUNDS", 1500);
-  for (uint64_t seed = first; seed < first + rounds; ++seed) {
-    SCOPED_TRACE(fmt::format("MASKJIT_SEED={}", seed));
-    random::Generator generator(seed);
+  const uint64_t rounds = setting("MASKJIT_ROUNDS", 500);
+  for (uint64_t seed = first; seed < first + rounds && !HasFatalFailure(); ++seed) {
     random::FunctionOptions options;
-    options.nodes = 4 + static_cast<int>(random::below(generator, 40));
-    options.tile = random::chance(generator, 20);
-    options.floats = random::chance(generator, 60);
-    const ir::Function before = random::function(generator, options);
-    ASSERT_THAT(ir::verify(before), testing::IsEmpty()) << ir::print(before);
-    const ir::Function after = GetParam().run(before);
-    ASSERT_THAT(ir::verify(after), testing::IsEmpty()) << ir::print(after);
-    check_values(before, after, generator, GetParam().name);
-    if (HasFatalFailure()) return;
-    const ir::Function again = GetParam().run(after);
-    ASSERT_EQ(ir::print(after), ir::print(again)) << "from\n" << ir::print(before);
+    options.nodes = 4 + static_cast<int>(seed % 40);
+    options.tile = seed % 5 == 0;
+    options.floats = seed % 3 != 0;
+    check_pass(GetParam(), seed, options);
+  }
+}
+
+// A few ops on a few leaves: where rules match most often.
+TEST_P(RandomPasses, AreRightOnSmallFunctions) {
+  const uint64_t first = setting("MASKJIT_SEED", 1);
+  const uint64_t rounds = setting("MASKJIT_ROUNDS", 500) * 12;
+  for (uint64_t seed = first; seed < first + rounds && !HasFatalFailure(); ++seed) {
+    random::FunctionOptions options;
+    options.small = true;
+    options.tensors = seed % 4 == 0;
+    options.params = seed % 4 < 2;
+    options.nodes = 2 + static_cast<int>(seed % 7);
+    options.tile = seed % 11 == 0;
+    check_pass(GetParam(), seed, options);
   }
 }
 

@@ -20,7 +20,8 @@ struct FunctionOptions {
   bool floats = true;   // Float arithmetic
   bool tensors = true;  // tensor arguments
   bool params = true;
-  bool tile = false;  // tile bounds and TensorMin / TensorMax instead of the element's q and k
+  bool small = false;  // few leaves, so that equal operands and constants meet often
+  bool tile = false;   // tile bounds and TensorMin / TensorMax instead of the element's q and k
 };
 
 inline int64_t below(Generator& generator, int64_t n) {
@@ -76,15 +77,15 @@ class FunctionBuilder {
 
   ir::Function run() {
     signature();
-    leaves();
+    options_.small ? small_leaves() : leaves();
     const int leaf_count = static_cast<int>(function_.size());
     for (int tries = 0; tries < options_.nodes * 20; ++tries) {
       if (static_cast<int>(function_.size()) >= leaf_count + options_.nodes) break;
       step();
     }
-    function_.add_result("mask", operand(ir::Type::Bool));
-    function_.add_result("value", operand(ir::Type::Int));
-    function_.add_result("score", operand(ir::Type::Float));
+    function_.add_result("mask", pools_[static_cast<size_t>(ir::Type::Bool)].back());
+    function_.add_result("value", pools_[static_cast<size_t>(ir::Type::Int)].back());
+    function_.add_result("score", pools_[static_cast<size_t>(ir::Type::Float)].back());
     return std::move(function_);
   }
 
@@ -97,8 +98,23 @@ class FunctionBuilder {
   ir::Value operand(ir::Type type) {
     const std::vector<ir::Value>& pool = pools_[static_cast<size_t>(type)];
     const int64_t size = static_cast<int64_t>(pool.size());
-    const int64_t window = chance(generator_, 60) ? std::min<int64_t>(size, 5) : size;
+    const int64_t window =
+        chance(generator_, 60) ? std::min<int64_t>(size, options_.small ? 2 : 5) : size;
     return pool[static_cast<size_t>(size - 1 - below(generator_, window))];
+  }
+
+  void small_leaves() {
+    keep(function_.constant_bool(chance(generator_, 50)));
+    keep(function_.constant_int(random_int(generator_)));
+    keep(function_.constant_int(below(generator_, 5) - 1));
+    keep(function_.constant_float(random_float(generator_)));
+    keep(function_.variable(ir::Var::Score));
+    keep(function_.variable(options_.tile ? ir::Var::QueryLo : ir::Var::Query));
+    keep(function_.variable(options_.tile ? ir::Var::KeyHi : ir::Var::Key));
+    for (uint32_t i = 0; i < function_.params().size(); ++i) {
+      if (chance(generator_, 30)) keep(function_.parameter(i));
+    }
+    keep(function_.binary(ir::Op::Lt, operand(ir::Type::Int), operand(ir::Type::Int)));
   }
 
   void signature() {
