@@ -8,7 +8,7 @@ namespace {
 constexpr int kMaxBlockedHeadDim = 256;
 
 bool wants_pairs(const ProblemSpec& problem, const Target& target) {
-  return problem.element == MJ_BF16 && target.level >= HostLevel::Avx512Bf16;
+  return problem.element == MJ_BF16 && problem.head_dim % 2 == 0 && target.level >= HostLevel::Avx512Bf16;
 }
 
 Support supports_blocked(const ProblemSpec& problem) {

@@ -12,8 +12,10 @@ class Executor {
  public:
   virtual ~Executor() = default;
   virtual std::string name() const = 0;
-  // Empty if the executor runs this problem, else why it does not.
-  virtual std::string refuses(const Problem& problem) const = 0;
+  // The templates that this executor uses are made for such a problem.
+  virtual bool considers(const ProblemDescription& problem) const = 0;
+  // Why this machine cannot run the executor; empty if it can.
+  virtual std::string unavailable() const { return {}; }
   virtual Results run(const Problem& problem, int threads) const = 0;
 };
 

@@ -18,10 +18,10 @@ class JitExecutor final : public Executor {
     return name;
   }
 
-  std::string refuses(const Problem& problem) const override {
-    if (!codegen::Target::executable(target_)) return "this CPU cannot execute " + target_.print();
-    const codegen::Selection selection = select(problem);
-    return selection.spec ? "" : selection.refused.back().reason;
+  // Templates asked for by name support every problem of the suite.
+  bool considers(const ProblemDescription&) const override { return true; }
+  std::string unavailable() const override {
+    return codegen::Target::executable(target_) ? "" : "this CPU cannot execute " + target_.print();
   }
 
   Results run(const Problem& problem, int threads) const override {

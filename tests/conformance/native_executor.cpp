@@ -108,11 +108,8 @@ class NativeExecutor final : public Executor {
   explicit NativeExecutor(std::string name) : template_name_(std::move(name)) {}
   std::string name() const override { return "native_" + template_name_; }
 
-  std::string refuses(const Problem& problem) const override {
-    const ir::Program& program = problem.program();
-    const codegen::Selection selection = codegen::select_template(
-        program, problem.spec(), codegen::Target{codegen::HostLevel::Baseline}, "host/attention_" + template_name_);
-    return selection.spec ? "" : selection.refused.back().reason;
+  bool considers(const ProblemDescription& d) const override {
+    return template_name_ != "decode" || (d.q_len * (d.num_heads / d.num_kv_heads) <= 16 && !d.dense_results);
   }
 
   Results run(const Problem& problem, int threads) const override {

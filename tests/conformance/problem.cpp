@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 #include <random>
+#include <stdexcept>
 
 namespace maskjit::conformance {
 namespace {
@@ -85,10 +86,10 @@ Problem::Problem(const ProblemDescription& description) : d_(description) {
 
 void Problem::build_program() {
   driver::CheckedSource checked = driver::check("problem.masker", as_source(d_.mask));
-  EXPECT_TRUE(checked.program.has_value()) << diag::render_all(checked.diagnostics);
+  if (!checked.program) throw std::runtime_error(diag::render_all(checked.diagnostics));
   diag::DiagnosticEmitter emitter;
   std::optional<driver::BoundProgram> bound = driver::bind(*checked.program, d_.baked, emitter);
-  EXPECT_TRUE(bound.has_value()) << diag::render_all(emitter);
+  if (!bound) throw std::runtime_error(diag::render_all(emitter));
   bound_ = std::move(*bound);
   spec_.element = d_.element;
   spec_.head_dim = d_.head_dim;
@@ -248,6 +249,12 @@ void Problem::build_tensors() {
     spec_.tensors.push_back(layout);
 
     // Block summaries.
+    if (total == 0) {
+      summary_ints_.emplace_back();
+      summary_floats_.emplace_back();
+      tensors_.push_back(view);
+      continue;
+    }
     view.blocks = (last + mj_summary_block - 1) / mj_summary_block;
     const int64_t rows = total / last;
     std::vector<int64_t> ints(static_cast<size_t>(2 * rows * view.blocks));

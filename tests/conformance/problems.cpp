@@ -32,7 +32,7 @@ const std::vector<NamedMask>& masks() {
       {"attention main(step: tensor<bf16>[kv_len], big: tensor<i64>[kv_len]) {\n mask big[k] <= q\n"
        " score log(1.0 + exp(s)) + step[k]\n}",
        {}},
-      {"(k ^ q) & 21 != 5 | (k << 1) // 7 == q >> 2", {}},
+      {"((k ^ q) & 21) != 5 | (k << 1) // 7 == q >> 2", {}},
   };
   return all;
 }

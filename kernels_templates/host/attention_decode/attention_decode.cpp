@@ -46,11 +46,6 @@ MJ_INLINE Scratch layout(void* base) {
 // Floats that one row of a split leaves in the workspace: its sums, maximum and denominator.
 MJ_INLINE int64_t part_floats() { return padded_value_columns() + kLanes; }
 
-MJ_INLINE F32x16 load_columns(const void* row, int d, int columns) {
-  return columns - d >= kLanes ? load_elements(row, d, mj_element)
-                               : load_elements_partial(row, d, columns - d, mj_element);
-}
-
 template <int kStep>
 MJ_INLINE void add_halves(F32x16* r) {
 #define MJ_LOW(l) (((l) & kStep) ? 16 + (l) - kStep : (l))
@@ -69,28 +64,39 @@ MJ_INLINE void add_halves(F32x16* r) {
 #undef MJ_LOW
 }
 
-// Products of one query row with sixteen key rows, `count` of them present: lane i is key i.
-MJ_INLINE F32x16 products(const float* query, const void* const* keys, int count) {
+// Products of one query row with sixteen key rows: lane i is key i.
+MJ_INLINE F32x16 products(const float* query, const void* const* keys) {
   F32x16 sums[16];
 #pragma clang loop unroll(full)
   for (int i = 0; i < 16; ++i) sums[i] = splat(0.0f);
   for (int d = 0; d < mj_head_dim; d += kLanes) {
     const F32x16 q = load(query + d);
-    if (count == kLanes && mj_head_dim - d >= kLanes) {
 #pragma clang loop unroll(full)
-      for (int i = 0; i < 16; ++i) sums[i] = fma(load_elements(keys[i], d, mj_element), q, sums[i]);
-    } else {
-#pragma clang loop unroll(full)
-      for (int i = 0; i < 16; ++i) {
-        if (i < count) sums[i] = fma(load_columns(keys[i], d, mj_head_dim), q, sums[i]);
-      }
-    }
+    for (int i = 0; i < 16; ++i) sums[i] = fma(load_columns(keys[i], d, mj_head_dim, mj_element), q, sums[i]);
   }
   add_halves<8>(sums);
   add_halves<4>(sums);
   add_halves<2>(sums);
   add_halves<1>(sums);
   return sums[0];
+}
+
+// The query in vectors as load_columns cuts the keys: where the last one overlaps the one before, it is 0.
+MJ_INLINE void pack_query_row(const void* row, float* packed) {
+  for (int d = 0; d < mj_head_dim; d += kLanes) {
+    F32x16 v = load_columns(row, d, mj_head_dim, mj_element);
+    const int overlap = d - vector_start(d, mj_head_dim);
+    for (int i = 0; i < overlap; ++i) v[i] = 0.0f;
+    store(packed + d, v);
+  }
+}
+
+// The sums are kept in the same vectors; this moves the last one's columns to where they belong.
+MJ_INLINE void close_gap(float* sums) {
+  const int last = mj_head_dim_v / kLanes * kLanes;
+  const int overlap = last - vector_start(last, mj_head_dim_v);
+  if (mj_head_dim_v % kLanes == 0 || overlap == 0) return;
+  for (int d = last; d < mj_head_dim_v; ++d) sums[d] = sums[d + overlap];
 }
 
 // sums[r] += weights[r] V for kRows rows over the tile.
@@ -113,7 +119,7 @@ MJ_INLINE void add_values(const MjAttentionArgs* args, const RowBlock& block, in
 #pragma clang loop unroll(full)
       for (int v = 0; v < kVectors; ++v) {
         if (d + v * kLanes >= columns) continue;
-        const F32x16 value = load_columns(row, d + v * kLanes, mj_head_dim_v);
+        const F32x16 value = load_columns(row, d + v * kLanes, mj_head_dim_v, mj_element);
 #pragma clang loop unroll(full)
         for (int r = 0; r < kRows; ++r) part[r][v] = fma(splat(weights[r * mj_tile_k + j]), value, part[r][v]);
       }
@@ -128,7 +134,7 @@ MJ_INLINE void add_values(const MjAttentionArgs* args, const RowBlock& block, in
   }
 }
 
-MJ_INLINE void visit_tile(const MjAttentionArgs* args, const RowBlock& block, const Scratch& s, int64_t tile) {
+MJ_OUTLINE void visit_tile(const MjAttentionArgs* args, const RowBlock& block, const Scratch& s, int64_t tile) {
   const int64_t k_begin = tile * mj_tile_k;
   const int64_t left = args->kv_len - k_begin;
   const int count = left < mj_tile_k ? static_cast<int>(left) : mj_tile_k;
@@ -144,7 +150,7 @@ MJ_INLINE void visit_tile(const MjAttentionArgs* args, const RowBlock& block, co
       keys[i] = row_of(args->key, mj_element, block.batch, block.kv_head, k);
     }
     for (int r = 0; r < rows; ++r) {
-      store(s.scores + r * mj_tile_k + j, products(s.queries + r * padded_head_columns(), keys, present));
+      store(s.scores + r * mj_tile_k + j, products(s.queries + r * padded_head_columns(), keys));
     }
   }
   const bool predicate = !mj_mask_full && tile_class != 2;
@@ -206,9 +212,7 @@ MJ_INLINE void run_split(const MjAttentionArgs* args, const MjPlan* plan, int64_
   const int rows = block.rows();
   for (int r = 0; r < rows; ++r) {
     const void* query = row_of(args->query, mj_element, block.batch, block.head_of(r), block.query_of(r));
-    for (int d = 0; d < mj_head_dim; d += kLanes) {
-      store(s.queries + r * padded_head_columns() + d, load_columns(query, d, mj_head_dim));
-    }
+    pack_query_row(query, s.queries + r * padded_head_columns());
     for (int d = 0; d < columns; d += kLanes) store(s.sums + r * columns + d, splat(0.0f));
     s.maximum[r] = kNegativeInfinity;
     s.total[r] = 0.0f;
@@ -234,6 +238,7 @@ MJ_INLINE void run_split(const MjAttentionArgs* args, const MjPlan* plan, int64_
   }
   for (int r = 0; r < rows; ++r) {
     if (splits == 1) {
+      close_gap(s.sums + r * columns);
       write_row(args, block, r, s.sums + r * columns, s.maximum[r], s.total[r], s.maximum[r]);
       continue;
     }
@@ -265,6 +270,7 @@ MJ_INLINE void merge(const MjAttentionArgs* args, const MjPlan* plan, int64_t in
         store(s.sums + d, fma(load(part + d), splat(factor), load(s.sums + d)));
       }
     }
+    close_gap(s.sums);
     write_row(args, block, r, s.sums, m, total, m);
   }
 }

@@ -45,8 +45,9 @@ MJ_INLINE Scratch layout(void* base) {
   };
   const int64_t rows = static_cast<int64_t>(kMaxBlocks) * mj_tile_q;
   const int columns = padded_value_columns();
-  s.queries = reinterpret_cast<uint32_t*>(take(rows * query_words()));
-  s.keys = reinterpret_cast<uint32_t*>(take(static_cast<int64_t>(query_words()) * mj_tile_k));
+  // Rows shorter than a vector are written as whole vectors.
+  s.queries = reinterpret_cast<uint32_t*>(take(rows * query_words() + kLanes));
+  s.keys = reinterpret_cast<uint32_t*>(take(static_cast<int64_t>(query_words() + kLanes) * mj_tile_k));
   s.values = reinterpret_cast<uint32_t*>(take(static_cast<int64_t>(mj_tile_k) * columns));
   s.scores = reinterpret_cast<float*>(take(static_cast<int64_t>(mj_tile_q) * mj_tile_k));
   s.weights = reinterpret_cast<uint32_t*>(take(static_cast<int64_t>(mj_tile_q) * mj_tile_k / 2));

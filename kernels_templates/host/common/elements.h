@@ -34,20 +34,25 @@ MJ_INLINE F32x16 load_elements(const void* row, int64_t column, int element) {
   return widen(__builtin_convertvector(halves, U32x16), element);
 }
 
-// The first `count` (1 to 15) of sixteen elements, the rest 0; nothing past them is read.
-MJ_INLINE F32x16 load_elements_partial(const void* row, int64_t column, int count, int element) {
-  if (element == MJ_F32) {
-    F32x16 v = splat(0.0f);
-    for (int i = 0; i < kLanes; ++i) {
-      if (i < count) v[i] = static_cast<const float*>(row)[column + i];
-    }
-    return v;
+// A row shorter than a vector: its `count` (1 to 15) elements, the rest 0; nothing past them is read.
+MJ_OUTLINE F32x16 load_short_row(const void* row, int count, int element) {
+  uint32_t bits[kLanes] = {};
+#pragma clang loop unroll(disable) vectorize(disable)
+  for (int i = 0; i < count; ++i) {
+    bits[i] = element == MJ_F32 ? static_cast<const uint32_t*>(row)[i] : static_cast<const uint16_t*>(row)[i];
   }
-  U32x16 halves = U32x16(0u);
-  for (int i = 0; i < kLanes; ++i) {
-    if (i < count) halves[i] = static_cast<const uint16_t*>(row)[column + i];
-  }
-  return widen(halves, element);
+  const U32x16 v = load_words(bits);
+  return element == MJ_F32 ? as_floats(v) : widen(v, element);
+}
+
+// Vectors that cover `columns` columns: one every kLanes, the last one moved back to end with the row, so that a row of
+// at least kLanes columns needs no partial load.
+MJ_INLINE int vector_start(int d, int columns) {
+  return d + kLanes <= columns || columns < kLanes ? d : columns - kLanes;
+}
+MJ_INLINE F32x16 load_columns(const void* row, int d, int columns, int element) {
+  return columns < kLanes ? load_short_row(row, columns, element)
+                          : load_elements(row, vector_start(d, columns), element);
 }
 
 MJ_INLINE uint32_t bits_of(float v) { return __builtin_bit_cast(uint32_t, v); }

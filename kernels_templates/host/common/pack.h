@@ -15,26 +15,16 @@ typedef uint32_t U32x16h __attribute__((ext_vector_type(16), aligned(2)));
 MJ_INLINE int head_words() { return mj_pairs ? (mj_head_dim + 1) / 2 : mj_head_dim; }
 MJ_INLINE int padded_value_columns() { return round_up(mj_head_dim_v, kLanes); }
 
-// Sixteen words of a row of `words` words from word `at`; zeros past the end.
-MJ_INLINE U32x16 load_row_words(const void* row, int at, int words) {
-  const int left = words - at;
-  if (!mj_pairs) {
-    return as_words(left >= kLanes ? load_elements(row, at, mj_element)
-                                   : load_elements_partial(row, at, left, mj_element));
-  }
+// Sixteen words of a row from where vector_start puts the one of word d; zeros past the end of a short row.
+MJ_INLINE U32x16 load_row_words(const void* row, int d, int words) {
+  if (!mj_pairs) return as_words(load_columns(row, d, words, mj_element));
   const uint16_t* halves = static_cast<const uint16_t*>(row);
-  if (2 * (at + kLanes) <= mj_head_dim) return *reinterpret_cast<const U32x16h*>(halves + 2 * at);
-  U32x16 result = U32x16(0u);
-  for (int i = 0; i < kLanes; ++i) {
-    const int d = 2 * (at + i);
-    if (d < mj_head_dim) result[i] = halves[d];
-    if (d + 1 < mj_head_dim) result[i] |= static_cast<uint32_t>(halves[d + 1]) << 16;
-  }
-  return result;
+  if (words >= kLanes) return *reinterpret_cast<const U32x16h*>(halves + 2 * vector_start(d, words));
+  uint32_t bits[kLanes] = {};
+#pragma clang loop unroll(disable) vectorize(disable)
+  for (int i = 0; i < words; ++i) bits[i] = halves[2 * i] | static_cast<uint32_t>(halves[2 * i + 1]) << 16;
+  return load_words(bits);
 }
-
-template <int... I>
-struct Indices {};
 
 // One stage of the recursive transposition: swaps the off-diagonal s x s blocks of two rows.
 template <int kStep>
@@ -64,90 +54,65 @@ MJ_INLINE void transpose(U32x16* r) {
   transpose_stage<1>(r);
 }
 
-// Keys k_begin .. k_begin + count - 1 (count <= mj_tile_k), padded to mj_tile_k columns and `words` rows.
+// Keys k_begin .. k_begin + count - 1 (count <= mj_tile_k); the columns past them repeat the last key (their logits are
+// overwritten). Rows from words of D to `words` are 0.
 MJ_OUTLINE void pack_keys(const MjAttentionArgs* args, int64_t batch, int64_t kv_head, int64_t k_begin, int count,
-                         int words, uint32_t* packed) {
+                          int words, uint32_t* packed) {
   const int used = head_words();
+  const char* first = static_cast<const char*>(row_of(args->key, mj_element, batch, kv_head, k_begin));
+  const int64_t row_bytes = args->key.row_stride * element_bytes(mj_element);
   for (int j = 0; j < mj_tile_k; j += kLanes) {
-    for (int d = 0; d < words; d += kLanes) {
+    const char* rows[16];
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 16; ++i) rows[i] = first + (j + i < count ? j + i : count - 1) * row_bytes;
+    for (int d = 0; d < used; d += kLanes) {
       U32x16 block[16];
 #pragma clang loop unroll(full)
-      for (int i = 0; i < 16; ++i) block[i] = U32x16(0u);
-      if (d < used) {
-        if (j + kLanes <= count && d + kLanes <= used) {
-#pragma clang loop unroll(full)
-          for (int i = 0; i < 16; ++i) {
-            block[i] = load_row_words(row_of(args->key, mj_element, batch, kv_head, k_begin + j + i), d, used);
-          }
-        } else {
-          for (int i = 0; i < 16 && j + i < count; ++i) {
-            block[i] = load_row_words(row_of(args->key, mj_element, batch, kv_head, k_begin + j + i), d, used);
-          }
-        }
-      }
+      for (int i = 0; i < 16; ++i) block[i] = load_row_words(rows[i], d, used);
       transpose(block);
-      const int rows = words - d < kLanes ? words - d : kLanes;
-      if (rows == kLanes) {
+      uint32_t* out = packed + vector_start(d, used) * mj_tile_k + j;
+      // A short row fills rows past `used` with zeros, which is room that the scratch layout leaves.
 #pragma clang loop unroll(full)
-        for (int i = 0; i < 16; ++i) store_words(packed + (d + i) * mj_tile_k + j, block[i]);
-      } else {
-        for (int i = 0; i < rows; ++i) store_words(packed + (d + i) * mj_tile_k + j, block[i]);
-      }
+      for (int i = 0; i < 16; ++i) store_words(out + i * mj_tile_k, block[i]);
     }
+    for (int d = used; d < words; ++d) store_words(packed + d * mj_tile_k + j, U32x16(0u));
   }
 }
 
-// Value rows k_begin .. k_begin + count - 1, zero-padded to mj_tile_k rows and the padded columns.
+// Value rows k_begin .. k_begin + count - 1, zeros in the rows to mj_tile_k. What is in the columns from Dv to the padded
+// number does not matter: every column of the product is its own.
 MJ_OUTLINE void pack_values(const MjAttentionArgs* args, int64_t batch, int64_t kv_head, int64_t k_begin, int count,
-                           uint32_t* packed) {
+                            uint32_t* packed) {
   const int columns = padded_value_columns();
+  const char* first = static_cast<const char*>(row_of(args->value, mj_element, batch, kv_head, k_begin));
+  const int64_t row_bytes = args->value.row_stride * element_bytes(mj_element);
   if (!mj_pairs) {
     for (int j = 0; j < mj_tile_k; ++j) {
-      const void* row = row_of(args->value, mj_element, batch, kv_head, k_begin + j);
       for (int d = 0; d < columns; d += kLanes) {
-        const int left = mj_head_dim_v - d;
-        F32x16 v = splat(0.0f);
-        if (j < count) {
-          v = left >= kLanes ? load_elements(row, d, mj_element) : load_elements_partial(row, d, left, mj_element);
-        }
-        store_words(packed + j * columns + d, as_words(v));
+        const F32x16 v =
+            j < count ? load_columns(first + j * row_bytes, d, mj_head_dim_v, mj_element) : splat(0.0f);
+        store_words(packed + j * columns + vector_start(d, mj_head_dim_v), as_words(v));
       }
     }
     return;
   }
   for (int j = 0; j < mj_tile_k; j += 2) {
-    const uint16_t* first = static_cast<const uint16_t*>(row_of(args->value, mj_element, batch, kv_head, k_begin + j));
-    const uint16_t* second =
-        static_cast<const uint16_t*>(row_of(args->value, mj_element, batch, kv_head, k_begin + j + 1));
     for (int d = 0; d < columns; d += kLanes) {
-      U32x16 pair = U32x16(0u);
-      if (j + 1 < count && d + kLanes <= mj_head_dim_v) {
-        const U32x16 low = __builtin_convertvector(*reinterpret_cast<const U16x16u*>(first + d), U32x16);
-        const U32x16 high = __builtin_convertvector(*reinterpret_cast<const U16x16u*>(second + d), U32x16);
-        pair = low | (high << 16);
-      } else {
-        for (int i = 0; i < kLanes && d + i < mj_head_dim_v; ++i) {
-          if (j < count) pair[i] = first[d + i];
-          if (j + 1 < count) pair[i] |= static_cast<uint32_t>(second[d + i]) << 16;
-        }
-      }
-      store_words(packed + (j / 2) * columns + d, pair);
+      // The upper halves of bf16 widened to f32 are the bf16 themselves.
+      const F32x16 low =
+          j < count ? load_columns(first + j * row_bytes, d, mj_head_dim_v, MJ_BF16) : splat(0.0f);
+      const F32x16 high =
+          j + 1 < count ? load_columns(first + (j + 1) * row_bytes, d, mj_head_dim_v, MJ_BF16) : splat(0.0f);
+      store_words(packed + (j / 2) * columns + vector_start(d, mj_head_dim_v), as_words(low) >> 16 | as_words(high));
     }
   }
 }
 
-// One query row of `words` words.
+// One query row of `words` words, zeros past words of D.
 MJ_INLINE void pack_query(const void* row, int words, uint32_t* packed) {
   const int used = head_words();
-  for (int d = 0; d < words; d += kLanes) {
-    const U32x16 v = d < used ? load_row_words(row, d, used) : U32x16(0u);
-    const int left = words - d;
-    if (left >= kLanes) {
-      store_words(packed + d, v);
-    } else {
-      for (int i = 0; i < left; ++i) packed[d + i] = v[i];
-    }
-  }
+  for (int d = 0; d < used; d += kLanes) store_words(packed + vector_start(d, used), load_row_words(row, d, used));
+  for (int d = used; d < words; ++d) packed[d] = 0;
 }
 
 }  // namespace mj
