@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <thread>
 
+#include <oneapi/tbb/global_control.h>
 #include <oneapi/tbb/parallel_for.h>
 #include <oneapi/tbb/partitioner.h>
 #include <oneapi/tbb/task_arena.h>
@@ -70,7 +71,11 @@ int available_threads() {
 }
 
 struct Executor::Arena {
-  explicit Arena(int threads) : arena(threads) {}
+  // TBB gives no more threads than its own limit, and warns on stderr of whoever asks for more.
+  explicit Arena(int threads)
+      : arena(static_cast<int>(std::min<size_t>(
+            static_cast<size_t>(threads),
+            tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism)))) {}
   mutable tbb::task_arena arena;
 };
 

@@ -1,0 +1,260 @@
+// Attention end to end against the f64 reference: what the API adds to the kernels. The grid of
+// shapes and masks is the conformance suite's.
+#include "tests/runtime/engine/problem.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <thread>
+
+namespace maskjit::testing {
+namespace {
+
+const Engine& engine() {
+  static const Engine shared(memory_only());
+  return shared;
+}
+
+TEST(Attention, TypesAndLayouts) {
+  for (ElementType type : {ElementType::F32, ElementType::F16, ElementType::BF16}) {
+    for (Layout layout : {Layout::HeadsFirst, Layout::RowsFirst, Layout::Padded}) {
+      SCOPED_TRACE(fmt::format("{} layout {}", name_of(type), static_cast<int>(layout)));
+      expect_reference(engine(), {.batch = 2,
+                                  .num_heads = 4,
+                                  .num_kv_heads = 2,
+                                  .head_dim = 40,
+                                  .head_dim_v = 24,
+                                  .type = type,
+                                  .layout = layout});
+    }
+  }
+}
+
+TEST(Attention, Shapes) {
+  for (auto [q_len, kv_len] :
+       {std::pair{1, 1}, {1, 300}, {70, 33}, {64, 64}, {17, 1}, {129, 257}}) {
+    SCOPED_TRACE(fmt::format("{} x {}", q_len, kv_len));
+    expect_reference(engine(),
+                     {.num_heads = 6, .num_kv_heads = 3, .q_len = q_len, .kv_len = kv_len});
+    expect_reference(
+        engine(),
+        {.num_heads = 6, .num_kv_heads = 3, .q_len = q_len, .kv_len = kv_len, .weights = false});
+  }
+  expect_reference(engine(), {.q_len = 3, .kv_len = 5, .head_dim = 1, .head_dim_v = 1});
+  expect_reference(engine(), {.q_len = 20, .kv_len = 40, .head_dim = 300, .head_dim_v = 257});
+}
+
+TEST(Attention, AdditiveMasks) {
+  for (ElementType type :
+       {ElementType::Bool, ElementType::F32, ElementType::F16, ElementType::BF16}) {
+    for (const std::vector<int64_t>& shape :
+         {std::vector<int64_t>{2, 2, 33, 70}, {1, 1, 1, 70}, {2, 1, 33, 75}, {1, 2, 1, 128}}) {
+      SCOPED_TRACE(fmt::format("{} [{}, {}, {}, {}]", name_of(type), shape[0], shape[1], shape[2],
+                               shape[3]));
+      expect_reference(engine(), {.batch = 2, .additive = type, .additive_shape = shape});
+    }
+  }
+  expect_reference(engine(), {.layout = Layout::Padded, .additive = ElementType::F32});
+  expect_reference(engine(), {.additive = ElementType::F32, .row_max_over_all = true});
+}
+
+TEST(Attention, EmptyRows) {
+  expect_reference(engine(), {.spec = "masker main() = none()"});
+  expect_reference(engine(), {.q_len = 50, .kv_len = 20});  // the first 30 queries see no key
+  expect_reference(engine(),
+                   {.spec = "masker main() = q % 3 == 0 & causal()", .row_max_over_all = true});
+}
+
+TEST(Attention, RuntimeParametersNeverRecompile) {
+  const std::string spec =
+      "attention main(runtime window: int = 9, runtime cap: float) { mask local(window) score cap "
+      "* tanh(s / cap) }";
+  for (int64_t window : {1, 5, 64, 100000}) {
+    expect_reference(engine(), {.spec = spec, .runtime = {{"window", window}, {"cap", 1.5}}});
+  }
+  expect_reference(engine(), {.spec = spec, .runtime = {{"cap", int64_t{3}}}});
+}
+
+TEST(Attention, BakedParametersScaleAndOffset) {
+  const std::string spec =
+      "masker main(n: int = 4, share: int = 10%) = causal() & (sink(n) | local(share))";
+  expect_reference(engine(), {.spec = spec});
+  expect_reference(engine(), {.spec = spec, .baked = {{"n", int64_t{0}}, {"share", Share{0.5}}}});
+  expect_reference(engine(), {.spec = spec, .scale = 0.5f, .q_offset = 0});
+  expect_reference(engine(), {.spec = spec, .scale = -0.25f, .q_offset = -20});
+}
+
+TEST(Attention, Tensors) {
+  const std::string spec =
+      "masker main(doc: tensor<i32>[batch, kv_len]) = doc[batch, q] == doc[batch, k] & causal()";
+  for (int64_t batch_extent : {2, 1}) {
+    Problem p{.spec = spec, .batch = 2, .q_len = 300, .kv_len = 300};
+    Tensor doc(ElementType::I32, {batch_extent, 300});
+    for (int64_t i = 0; i < doc.size(); ++i) doc.set(i, static_cast<double>(i / 70));
+    p.tensors.emplace("doc", std::move(doc));
+    expect_reference(engine(), p);
+  }
+  // A view with strides, as of a column of a table.
+  Problem p{.spec =
+                "attention main(bias: tensor<f32>[num_heads, kv_len]) { mask causal() score s + "
+                "bias[head, k] }"};
+  Tensor bias(ElementType::F32, {p.num_heads, p.kv_len});
+  for (int64_t i = 0; i < bias.size(); ++i) bias.set(i, std::sin(static_cast<double>(i)));
+  p.tensors.emplace("bias", std::move(bias));
+  expect_reference(engine(), p);
+}
+
+TEST(Attention, TensorsOfEveryElementTypeWithStrides) {
+  constexpr int64_t kKeys = 200;
+  const auto run = [&](auto zero, ElementType type, std::string_view name) {
+    using T = decltype(zero);
+    SCOPED_TRACE(name);
+    std::vector<T> table(3 * kKeys);
+    for (int64_t k = 0; k < kKeys; ++k)
+      table[static_cast<size_t>(3 * k)] = static_cast<T>(k >= 90 && k < 150);
+    const auto spec =
+        engine().load_text(fmt::format("masker main(flag: tensor<{}>[kv_len]) = flag[k]{}", name,
+                                       name == "bool"   ? ""
+                                       : name[0] == 'f' ? " > 0.5"
+                                                        : " != 0"));
+    ASSERT_TRUE(spec) << spec.error().message;
+    const auto attention = spec->bind();
+    ASSERT_TRUE(attention) << attention.error().message;
+    Tensor q(ElementType::F32, {1, 1, 40, 16}), k(ElementType::F32, {1, 1, kKeys, 16});
+    for (int64_t i = 0; i < q.size(); ++i) q.set(i, 1);
+    for (int64_t i = 0; i < k.size(); ++i) k.set(i, 0);
+    Tensor denominator(ElementType::F32, {1, 1, 40});
+    AttentionInputs inputs{.query = q.view(), .key = k.view(), .value = k.view()};
+    TensorView view;
+    view.data = table.data();
+    view.type = type;
+    view.shape = {kKeys};
+    view.strides = {3};
+    inputs.tensors.emplace("flag", view);
+    const Status done = attention->run(inputs, {.denominator = denominator.view()});
+    ASSERT_TRUE(done) << done.error().message;
+    EXPECT_THAT(denominator.values(), ::testing::Each(60.0));
+    // From the last key backwards.
+    inputs.tensors["flag"].data = table.data() + 3 * (kKeys - 1);
+    inputs.tensors["flag"].strides = {-3};
+    ASSERT_TRUE(attention->run(inputs, {.denominator = denominator.view()}));
+    EXPECT_THAT(denominator.values(), ::testing::Each(60.0));
+  };
+  run(uint8_t{}, ElementType::Bool, "bool");
+  run(int8_t{}, ElementType::I8, "i8");
+  run(uint8_t{}, ElementType::U8, "u8");
+  run(int16_t{}, ElementType::I16, "i16");
+  run(int32_t{}, ElementType::I32, "i32");
+  run(int64_t{}, ElementType::I64, "i64");
+  run(float{}, ElementType::F32, "f32");
+  run(double{}, ElementType::F64, "f64");
+}
+
+TEST(Attention, NanInASummarisedTensorHidesNoTile) {
+  constexpr int64_t kKeys = 512;
+  const auto spec = engine().load_text("masker main(x: tensor<f32>[kv_len]) = x[k] >= 0.0");
+  const auto attention = spec->bind();
+  ASSERT_TRUE(attention) << attention.error().message;
+  std::vector<float> x(kKeys, -1.0f);
+  for (size_t k : {0u, 64u, 200u}) x[k] = NAN;
+  x[70] = 1.0f;
+  x[511] = 2.0f;
+  Tensor q(ElementType::F32, {1, 1, 2, 16}), k(ElementType::F32, {1, 1, kKeys, 16});
+  for (int64_t i = 0; i < q.size(); ++i) q.set(i, 1);
+  for (int64_t i = 0; i < k.size(); ++i) k.set(i, 0);
+  Tensor denominator(ElementType::F32, {1, 1, 2});
+  AttentionInputs inputs{.query = q.view(), .key = k.view(), .value = k.view()};
+  inputs.tensors.emplace("x", TensorView::contiguous(x.data(), ElementType::F32, {kKeys}));
+  ASSERT_TRUE(attention->run(inputs, {.denominator = denominator.view()}));
+  EXPECT_THAT(denominator.values(), ::testing::Each(2.0));
+}
+
+TEST(Attention, ZeroSizes) {
+  const auto attention = engine().load_text("", "causal")->bind();
+  ASSERT_TRUE(attention);
+  const auto run = [&](int64_t batch, int64_t q_len, int64_t kv_len, Tensor& output, Tensor& lse) {
+    Tensor q(ElementType::F16, {batch, 2, q_len, 16}), k(ElementType::F16, {batch, 1, kv_len, 16});
+    const Status done = attention->run({.query = q.view(), .key = k.view(), .value = k.view()},
+                                       {.output = output.view(), .lse = lse.view()});
+    ASSERT_TRUE(done) << done.error().message;
+  };
+  Tensor no_rows(ElementType::F16, {1, 2, 0, 16}), no_lse(ElementType::F32, {1, 2, 0});
+  run(1, 0, 5, no_rows, no_lse);
+  run(1, 0, 0, no_rows, no_lse);
+  Tensor no_batch(ElementType::F16, {0, 2, 4, 16}), no_batch_lse(ElementType::F32, {0, 2, 4});
+  run(0, 4, 5, no_batch, no_batch_lse);
+  Tensor output(ElementType::F16, {1, 2, 4, 16}, Layout::Padded), lse(ElementType::F32, {1, 2, 4});
+  run(1, 4, 0, output, lse);
+  EXPECT_THAT(output.values(), ::testing::Each(0.0));
+  EXPECT_TRUE(output.gaps_untouched());
+  EXPECT_THAT(lse.values(), ::testing::Each(-INFINITY));
+}
+
+TEST(Attention, SpecReloadedSharesTheKernelAndThreadsAgree) {
+  Engine own(memory_only());
+  const auto first = own.load_text("masker a(n: int = 7) = causal() & local(n)")->bind();
+  const auto renamed = own.load_text("masker other(width: int) =\n  causal()\n    & local(width)")
+                           ->bind({{"width", int64_t{7}}});
+  Tensor q(ElementType::F32, {1, 4, 40, 32}), out(ElementType::F32, {1, 4, 40, 32});
+  for (int64_t i = 0; i < q.size(); ++i) q.set(i, std::sin(static_cast<double>(i)));
+  const AttentionInputs inputs{.query = q.view(), .key = q.view(), .value = q.view()};
+  const auto a = first->prepare(inputs, {.output = out.view()});
+  const auto b = renamed->prepare(inputs, {.output = out.view()});
+  const auto c = first->prepare(inputs, {.output = out.view()});
+  ASSERT_TRUE(a && b && c);
+  EXPECT_EQ(a->origin, "compiled");
+  EXPECT_EQ(b->origin, "memory");
+  EXPECT_EQ(c->origin, "memory");
+  EXPECT_EQ(a->key, b->key);
+  EXPECT_EQ(a->key.size(), 64u);
+  EXPECT_GT(a->work_items, 0);
+  EXPECT_EQ(a->template_name, "host/attention_forward");
+  EXPECT_EQ(a->target, own.state().target.print());
+  EXPECT_FALSE(a->stage_milliseconds.empty());
+  EXPECT_THAT(a->refused,
+              ::testing::ElementsAre(::testing::Pair("host/attention_decode", ::testing::_)));
+
+  ASSERT_TRUE(first->run(inputs, {.output = out.view()}));
+  const std::vector<double> want = out.values();
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&, t] {
+      Tensor mine(ElementType::F32, {1, 4, 40, 32});
+      for (int i = 0; i < 10; ++i) {
+        EXPECT_TRUE((t % 2 == 0 ? first : renamed)->run(inputs, {.output = mine.view()}));
+        EXPECT_EQ(mine.values(), want);
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+}
+
+TEST(Attention, EveryTemplateAndTargetAgrees) {
+  for (const char* name :
+       {"host/attention_decode", "host/attention_forward", "host/attention_reference"}) {
+    for (int threads : {1, 4}) {
+      SCOPED_TRACE(fmt::format("{} {}", name, threads));
+      EngineOptions options = memory_only();
+      options.only_template = name;
+      options.threads = threads;
+      expect_reference(Engine(options),
+                       {.num_heads = 8,
+                        .num_kv_heads = 2,
+                        .q_len = 3,
+                        .kv_len = 2000,
+                        .weights = std::string_view(name) != "host/attention_decode"});
+    }
+  }
+  for (const std::string& target : codegen::Target::names()) {
+    if (!codegen::Target::executable(*codegen::Target::parse(target))) continue;
+    SCOPED_TRACE(target);
+    EngineOptions options = memory_only();
+    options.target = target;
+    expect_reference(Engine(options), {.type = ElementType::BF16});
+    options.opt_level = 0;
+    expect_reference(Engine(options), {.type = ElementType::F32});
+  }
+}
+
+}  // namespace
+}  // namespace maskjit::testing

@@ -1,0 +1,246 @@
+#include "tests/runtime/engine/problem.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "runtime/plan/elements.h"
+
+namespace maskjit::testing {
+namespace {
+
+bool is_floating(ElementType type) {
+  return type == ElementType::F32 || type == ElementType::F16 || type == ElementType::BF16;
+}
+
+// How far a result of this type may be from the reference, relative to the magnitude of what was
+// summed.
+double tolerance(ElementType type) {
+  switch (type) {
+    case ElementType::F16:
+      return 1e-3;
+    case ElementType::BF16:
+      return 1e-2;
+    default:
+      return 1e-5;
+  }
+}
+
+void expect_near(const std::string& what, const Tensor& got, const std::vector<double>& want,
+                 double absolute, const std::function<double(int64_t)>& scale) {
+  ASSERT_EQ(static_cast<size_t>(got.size()), want.size()) << what;
+  int reported = 0;
+  for (int64_t i = 0; i < got.size(); ++i) {
+    const double g = got.at(i);
+    const double w = want[static_cast<size_t>(i)];
+    if (g == w || std::abs(g - w) <= absolute * std::max(1.0, scale(i))) continue;
+    ADD_FAILURE() << what << "[" << i << "] is " << g << ", the reference gives " << w;
+    if (++reported == 3) return;
+  }
+  EXPECT_TRUE(got.gaps_untouched()) << what;
+}
+
+}  // namespace
+
+Tensor::Tensor(ElementType type, std::vector<int64_t> shape, Layout layout) {
+  view_ = TensorView::contiguous(nullptr, type, std::move(shape));
+  const size_t rank = view_.shape.size();
+  if (rank == 4 && layout != Layout::HeadsFirst) {
+    const int64_t gap = layout == Layout::Padded ? 5 : 0;
+    view_.strides[3] = 1;
+    view_.strides[1] = view_.shape[3] + gap;
+    view_.strides[2] = view_.strides[1] * view_.shape[1] + gap;
+    view_.strides[0] = view_.strides[2] * view_.shape[2] + gap;
+  }
+  int64_t last = 0;
+  for (size_t d = 0; d < rank; ++d) {
+    last += std::max<int64_t>(view_.shape[d] - 1, 0) * view_.strides[d];
+  }
+  bytes_.assign(static_cast<size_t>((last + 1) * size_of(type)), is_floating(type) ? 0xFF : 0x7F);
+  poison_ = bytes_;
+  view_.data = bytes_.data();
+}
+
+int64_t Tensor::offset(int64_t index) const {
+  int64_t result = 0;
+  for (size_t d = view_.shape.size(); d-- > 0;) {
+    result += index % view_.shape[d] * view_.strides[d];
+    index /= view_.shape[d];
+  }
+  return result;
+}
+
+double Tensor::at(int64_t index) const {
+  const int64_t at = offset(index);
+  if (is_floating(view_.type)) return plan::load_floating(view_.data, view_.type, at);
+  switch (view_.type) {
+    case ElementType::I32:
+      return static_cast<const int32_t*>(view_.data)[at];
+    case ElementType::I64:
+      return static_cast<double>(static_cast<const int64_t*>(view_.data)[at]);
+    case ElementType::F64:
+      return static_cast<const double*>(view_.data)[at];
+    default:
+      return static_cast<const uint8_t*>(view_.data)[at];
+  }
+}
+
+void Tensor::set(int64_t index, double value) {
+  const int64_t at = offset(index);
+  if (is_floating(view_.type)) {
+    plan::store_floating(view_.data, view_.type, at, static_cast<float>(value));
+    return;
+  }
+  switch (view_.type) {
+    case ElementType::I32:
+      static_cast<int32_t*>(view_.data)[at] = static_cast<int32_t>(value);
+      break;
+    case ElementType::I64:
+      static_cast<int64_t*>(view_.data)[at] = static_cast<int64_t>(value);
+      break;
+    case ElementType::F64:
+      static_cast<double*>(view_.data)[at] = value;
+      break;
+    default:
+      static_cast<uint8_t*>(view_.data)[at] = static_cast<uint8_t>(value);
+  }
+}
+
+std::vector<double> Tensor::values() const {
+  std::vector<double> result(static_cast<size_t>(size()));
+  for (int64_t i = 0; i < size(); ++i) result[static_cast<size_t>(i)] = at(i);
+  return result;
+}
+
+bool Tensor::gaps_untouched() const {
+  std::vector<uint8_t> expected = poison_;
+  const auto bytes = static_cast<size_t>(size_of(view_.type));
+  for (int64_t i = 0; i < size(); ++i) {
+    const size_t at = static_cast<size_t>(offset(i)) * bytes;
+    std::memcpy(expected.data() + at, bytes_.data() + at, bytes);
+  }
+  return expected == bytes_;
+}
+
+EngineOptions memory_only() {
+  EngineOptions options;
+  options.cache_mode = CacheMode::Off;
+  return options;
+}
+
+void expect_reference(const Engine& engine, const Problem& p) {
+  const auto spec = engine.load_text(p.spec);
+  ASSERT_TRUE(spec) << spec.error().message;
+  const auto attention = spec->bind(p.baked);
+  ASSERT_TRUE(attention) << attention.error().message;
+
+  std::mt19937 random(7);
+  std::normal_distribution<double> normal;
+  const auto random_tensor = [&](std::vector<int64_t> shape) {
+    Tensor tensor(p.type, std::move(shape), p.layout);
+    for (int64_t i = 0; i < tensor.size(); ++i) tensor.set(i, normal(random));
+    return tensor;
+  };
+  const Tensor query = random_tensor({p.batch, p.num_heads, p.q_len, p.head_dim});
+  const Tensor key = random_tensor({p.batch, p.num_kv_heads, p.kv_len, p.head_dim});
+  const Tensor value = random_tensor({p.batch, p.num_kv_heads, p.kv_len, p.head_dim_v});
+
+  AttentionInputs inputs;
+  inputs.query = query.view();
+  inputs.key = key.view();
+  inputs.value = value.view();
+  inputs.scale = p.scale;
+  inputs.q_offset = p.q_offset;
+  inputs.runtime = p.runtime;
+  inputs.row_max_over_all = p.row_max_over_all;
+  for (const auto& [name, tensor] : p.tensors) inputs.tensors.emplace(name, tensor.view());
+
+  interp::AttentionInputs reference;
+  reference.shape = {p.batch,  p.num_heads, p.num_kv_heads, p.q_len,
+                     p.kv_len, p.head_dim,  p.head_dim_v};
+  const auto query_values = query.values(), key_values = key.values(),
+             value_values = value.values();
+  reference.query = query_values;
+  reference.key = key_values;
+  reference.value = value_values;
+  if (p.scale) reference.scale = *p.scale;
+  reference.q_offset = p.q_offset;
+
+  Tensor additive;
+  std::vector<double> additive_values;
+  if (p.additive) {
+    std::vector<int64_t> shape = p.additive_shape;
+    if (shape.empty()) shape = {p.batch, p.num_heads, p.q_len, p.kv_len};
+    additive = Tensor(*p.additive, shape, p.layout);
+    for (int64_t i = 0; i < additive.size(); ++i) {
+      const bool out = random() % 3 == 0;
+      additive.set(i, *p.additive == ElementType::Bool ? (out ? 0.0 : 1.0)
+                      : out                            ? -INFINITY
+                                                       : normal(random));
+    }
+    inputs.additive_mask = additive.view();
+    additive_values = additive.values();
+    interp::AdditiveMask mask;
+    mask.values = additive_values;
+    std::copy(shape.begin(), shape.end(), mask.extents.begin());
+    mask.boolean = *p.additive == ElementType::Bool;
+    reference.additive = mask;
+  }
+  const ir::Function& function = attention->state().bound.program.function;
+  for (const ir::Param& param : function.params()) {
+    ir::Scalar scalar = param.default_value.value_or(ir::Scalar{param.type, 0, 0});
+    if (const auto given = p.runtime.find(param.name); given != p.runtime.end()) {
+      if (const auto* integer = std::get_if<int64_t>(&given->second)) {
+        scalar = param.type == ir::Type::Float ? ir::Scalar::of_float(static_cast<double>(*integer))
+                                               : ir::Scalar::of_int(*integer);
+      }
+      if (const auto* real = std::get_if<double>(&given->second))
+        scalar = ir::Scalar::of_float(*real);
+    }
+    reference.params.push_back(scalar);
+  }
+  for (const ir::Tensor& tensor : function.tensors()) {
+    const TensorView& view = p.tensors.at(tensor.name).view();
+    reference.tensors.push_back({view.data, tensor.element, view.shape, view.strides});
+  }
+  const interp::AttentionResults want = interp::reference_attention(
+      function, reference, {.dense_weights = p.weights, .row_max_over_all = p.row_max_over_all});
+
+  const std::vector<int64_t> rows = {p.batch, p.num_heads, p.q_len};
+  const std::vector<int64_t> values = {p.batch, p.num_heads, p.q_len, p.head_dim_v};
+  Tensor output(p.type, values, p.layout), numerator(ElementType::F32, values, p.layout);
+  Tensor lse(ElementType::F32, rows), row_max(ElementType::F32, rows),
+      denominator(ElementType::F32, rows);
+  Tensor weights(ElementType::F32, {p.batch, p.num_heads, p.q_len, p.kv_len}, p.layout);
+  AttentionOutputs outputs;
+  outputs.output = output.view();
+  outputs.lse = lse.view();
+  outputs.row_max = row_max.view();
+  outputs.numerator = numerator.view();
+  outputs.denominator = denominator.view();
+  if (p.weights) outputs.weights = weights.view();
+
+  const Status done = attention->run(inputs, outputs);
+  ASSERT_TRUE(done) << done.error().message;
+  const double e = tolerance(p.type);
+  const double f = std::max(1e-5, e / 8);
+  const auto plain = [](int64_t) { return 4.0; };
+  const auto sums = [&](int64_t i) {
+    return want.denominator[static_cast<size_t>(i / p.head_dim_v)] * 4.0;
+  };
+  expect_near("output", output, want.output, e, plain);
+  expect_near("lse", lse, want.lse, f, plain);
+  expect_near("row_max", row_max, want.row_max, f, plain);
+  expect_near("denominator", denominator, want.denominator, f,
+              [&](int64_t i) { return 4.0 * want.denominator[static_cast<size_t>(i)]; });
+  expect_near("numerator", numerator, want.numerator, std::max(e, 1e-5), sums);
+  if (p.weights) expect_near("weights", weights, want.weights, f, plain);
+
+  // The same once more with one result alone gives the same bits: nothing depends on what else is
+  // asked for.
+  Tensor alone(p.type, values, p.layout);
+  const Status again = attention->run(inputs, {.output = alone.view()});
+  ASSERT_TRUE(again) << again.error().message;
+  expect_near("output alone", alone, want.output, e, plain);
+}
+
+}  // namespace maskjit::testing
