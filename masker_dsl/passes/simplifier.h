@@ -38,8 +38,13 @@ class Simplifier {
   // simplify_logic.cpp
   Value bitwise(Op op, Value a, Value b);
   Value and_or(Op op, Value a, Value b);
-  // v, where `fact` has this truth: it is replaced in Ands, Ors and Nots.
-  Value assume(Value v, Value fact, bool truth, int depth);
+  // v, where a condition is known: it and its negation are replaced in Ands, Ors and Nots.
+  struct Fact {
+    Value condition;
+    Value negation;
+    bool truth;
+  };
+  Value assume(Value v, const Fact& fact, int depth);
   // v, where all operands of a tree of Ands are true (of Ors: false).
   Value assume_all(Op op, Value facts, Value v, int depth);
   Value join_bounds(Op op, Value a, Value b);
@@ -50,7 +55,8 @@ class Simplifier {
   Value select(Value condition, Value a, Value b);
   // The negation of a Bool where it costs no Not node.
   Value free_negation(Value a, int depth);
-  bool complementary(Value a, Value b);
+  // The negation of a Bool in the form in which simplified functions have it.
+  Value negation(Value a);
 
   bool is_float(Value v) const { return function_.type(v) == ir::Type::Float; }
   bool is_const(Value v) const { return function_[v].op == Op::Const; }

@@ -75,24 +75,22 @@ Value Simplifier::free_negation(Value a, int depth) {
   }
 }
 
-bool Simplifier::complementary(Value a, Value b) {
-  Value x;
-  if ((match(a, Op::Not, x) && x == b) || (match(b, Op::Not, x) && x == a)) return true;
+Value Simplifier::negation(Value a) {
   const Op op = function_[a].op;
-  if (op == Op::And || op == Op::Or) return false;
-  return free_negation(a, 0) == b;
+  const Value free = op == Op::And || op == Op::Or ? Value{} : free_negation(a, 0);
+  return free.valid() ? free : function_.unary(Op::Not, a);
 }
 
-Value Simplifier::assume(Value v, Value fact, bool truth, int depth) {
-  if (v == fact) return function_.constant_bool(truth);
-  if (complementary(v, fact)) return function_.constant_bool(!truth);
+Value Simplifier::assume(Value v, const Fact& fact, int depth) {
+  if (v == fact.condition) return function_.constant_bool(fact.truth);
+  if (v == fact.negation) return function_.constant_bool(!fact.truth);
   const Op op = function_[v].op;
   if (depth == 0 || function_.type(v) != Type::Bool) return v;
   if (op != Op::And && op != Op::Or && op != Op::Not) return v;
   const std::vector<Value> operands = function_[v].operands;
-  const Value a = assume(operands[0], fact, truth, depth - 1);
+  const Value a = assume(operands[0], fact, depth - 1);
   if (op == Op::Not) return a == operands[0] ? v : build(Op::Not, a);
-  const Value b = assume(operands[1], fact, truth, depth - 1);
+  const Value b = assume(operands[1], fact, depth - 1);
   return a == operands[0] && b == operands[1] ? v : build(op, a, b);
 }
 
@@ -102,7 +100,7 @@ Value Simplifier::assume_all(Op op, Value facts, Value v, int depth) {
     v = assume_all(op, x, v, depth - 1);
     return assume_all(op, y, v, depth - 1);
   }
-  return assume(v, facts, op == Op::And, kAssumptionDepth);
+  return assume(v, {facts, negation(facts), op == Op::And}, kAssumptionDepth);
 }
 
 // x < c and x < d, c < x and d < x.
@@ -126,7 +124,7 @@ Value Simplifier::and_or(Op op, Value a, Value b) {
   if (a == b) return a;
   order(a, b);
   if (const auto constant = integer(b)) return (*constant != 0) == (op == Op::And) ? a : b;
-  if (complementary(a, b)) return function_.constant_bool(op == Op::Or);
+  if (negation(a) == b) return function_.constant_bool(op == Op::Or);
   // a & b is a & (b where a is true): absorption, repeated and contradicting conditions.
   if (const Value v = assume_all(op, a, b, kFactDepth); v != b) return build(op, a, v);
   if (const Value v = assume_all(op, b, a, kFactDepth); v != a) return build(op, v, b);
@@ -150,7 +148,7 @@ Value Simplifier::exclusive_or(Value a, Value b) {
   if (is_false(b)) return a;
   if (match(a, Op::Not, x)) return build(Op::Eq, x, b);
   if (match(b, Op::Not, x)) return build(Op::Eq, a, x);
-  if (complementary(a, b)) return function_.constant_bool(true);
+  if (negation(a) == b) return function_.constant_bool(true);
   return {};
 }
 
@@ -173,7 +171,7 @@ Value Simplifier::equal(Op op, Value a, Value b) {
     if (is_false(b)) return build(Op::Not, a);
     if (match(a, Op::Not, x)) return build(Op::Xor, x, b);
     if (match(b, Op::Not, x)) return build(Op::Xor, a, x);
-    if (complementary(a, b)) return function_.constant_bool(false);
+    if (negation(a) == b) return function_.constant_bool(false);
     return {};
   }
   int64_t c = 0;
