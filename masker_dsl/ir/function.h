@@ -52,6 +52,7 @@ class Function {
   uint32_t add_tensor(Tensor tensor);
   const std::vector<Param>& params() const { return params_; }
   const std::vector<Tensor>& tensors() const { return tensors_; }
+  // For names and defaults: nodes keep the type and binding time that they were built with.
   std::vector<Param>& mutable_params() { return params_; }
   std::vector<Tensor>& mutable_tensors() { return tensors_; }
 
@@ -119,8 +120,9 @@ std::optional<Type> result_type(Op op, std::span<const Type> operands);
 // The type of a tensor op on this tensor, or nullopt if the operands are not one Int a subscript.
 std::optional<Type> tensor_op_type(Op op, const Tensor& tensor, std::span<const Type> operands);
 
-// Copies the nodes reachable from the results in a canonical order (depth first over the results)
-// and drops unused parameters and tensors when asked.
+// Copies the nodes reachable from the results in a canonical order: depth first over the results,
+// operands of commutative ops by a hash of what they compute. It does not depend on the order in
+// which nodes were built. Drops unused parameters and tensors when asked.
 Function compact(const Function& function, bool drop_unused_params);
 
 // The nodes that `value` needs, itself included, operands before users and in ascending order.

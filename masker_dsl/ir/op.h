@@ -51,11 +51,8 @@ enum class Op : uint8_t {
   // payload: tensor index; one Int subscript a dimension; out of range reads 0 / false
   TensorLoad,
   // payload: tensor index; subscripts of the leading dimensions, then lo and hi of the last one:
-  // the
-  // minimum / maximum over lo..hi inclusive of what TensorLoad gives (an out-of-range subscript
-  // counts
-  // as 0, lo > hi gives 0). Tile functions only; Int and Float tensors (Bool counts as Int 0 / 1 ->
-  // Int).
+  // the minimum / maximum over lo..hi inclusive of what TensorLoad gives (an out-of-range subscript
+  // counts as 0, lo > hi gives 0). Tile functions only; a Bool tensor counts as Int, 0 or 1.
   TensorMin,
   TensorMax,
 };
