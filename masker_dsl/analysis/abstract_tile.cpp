@@ -98,9 +98,19 @@ std::vector<Value> AbstractTile::checks_of(const Conjunction& literals, const Na
     const Linear direction{terms, 0};
     const Narrowed& used = terms.size() == 1 ? Narrowed{} : narrowed;
     for (const Linear& upper : bounds.upper) check(add(direction, upper, -1), used);
+    for (const Linear& lower : bounds.lower) check(add(lower, direction, -1), used);
+  }
+  for (Value condition : consistent(literals)) checks.push_back(condition);
+  return checks;
+}
+
+std::vector<Value> AbstractTile::consistent(const Conjunction& literals) {
+  std::vector<Value> checks;
+  for (const auto& [terms, bounds] : directions_of(literals)) {
     for (const Linear& lower : bounds.lower) {
-      check(add(lower, direction, -1), used);
-      for (const Linear& upper : bounds.upper) check(add(lower, upper, -1), {});
+      for (const Linear& upper : bounds.upper) {
+        if (auto gap = add(lower, upper, -1)) checks.push_back(may_at_most_zero(*gap, {}));
+      }
     }
   }
   return checks;

@@ -58,6 +58,8 @@ class AbstractTile {
   Narrowed narrow(const Conjunction& literals, bool keys_too);
   // The conditions whose And is may_all(); none if nothing rules the literals out.
   std::vector<ir::Value> checks_of(const Conjunction& literals, const Narrowed& narrowed);
+  // Conditions on launch values alone: lower bounds do not exceed upper bounds.
+  std::vector<ir::Value> consistent(const Conjunction& literals);
 
  private:
   // An inequality as direction . terms <= bound, or >= bound: the direction has only terms that

@@ -34,6 +34,16 @@ void Sum::add_constant(int64_t value) {
   overflow |= __builtin_add_overflow(constant, value, &constant);
 }
 
+void Sum::add(const Sum& other, int64_t scale) {
+  int64_t product = 0;
+  overflow |= other.overflow || __builtin_mul_overflow(other.constant, scale, &product);
+  add_constant(product);
+  for (const auto& [value, coefficient] : other.pieces) {
+    overflow |= __builtin_mul_overflow(coefficient, scale, &product);
+    if (!overflow) add(value, product);
+  }
+}
+
 const ValueRange& FoldingBuilder::range(Value value) {
   while (ranges_.size() <= value.id) {
     Value next{static_cast<uint32_t>(ranges_.size())};
@@ -68,6 +78,9 @@ Value FoldingBuilder::unary(Op op, Value a) {
     return target_.constant(ir::evaluate(op, operands));
   }
   if ((op == Op::Not || op == Op::Neg) && node.op == op) return node.operands[0];
+  if (op == Op::Neg && node.op == Op::Sub && node.type == Type::Int) {
+    return sub(node.operands[1], node.operands[0]);
+  }
   if (op == Op::Abs && node.type == Type::Int && range(a).interval.lo >= 0) return a;
   if (op == Op::Not && node.type == Type::Bool) {
     bool ints = !node.operands.empty() && target_.type(node.operands[0]) == Type::Int;

@@ -26,6 +26,7 @@ struct Sum {
 
   void add(ir::Value value, int64_t coefficient);
   void add_constant(int64_t value);
+  void add(const Sum& other, int64_t scale);
 };
 
 class FoldingBuilder {

@@ -10,6 +10,9 @@ namespace {
 using ir::Op;
 using ir::Value;
 
+// Ranges this close are one: far less than a tile lies between them.
+constexpr int64_t kSmallGap = 16;
+
 Box all_keys(FoldingBuilder& b) {
   return {b.variable(ir::Var::QueryLo), b.variable(ir::Var::QueryHi), b.integer(0),
           b.add(b.variable(ir::Var::KvLen), b.integer(-1))};
@@ -31,8 +34,9 @@ KeyRange KeyRanges::everything() {
 }
 
 bool KeyRanges::is_everything(const KeyRange& range) {
-  const KeyRange all = everything();
-  return range.lo == all.lo && range.hi == all.hi && builder_.is_true(range.guard);
+  return builder_.is_true(range.guard) &&
+         builder_.provably_at_most(range.lo, builder_.integer(0)) &&
+         builder_.provably_at_most(everything().hi, range.hi);
 }
 
 std::vector<KeyRange> KeyRanges::of(Formulas::Ref formula) {
@@ -74,16 +78,15 @@ KeyRange KeyRanges::of_conjunction(const Conjunction& literals) {
       rest.push_back(id);
       continue;
     }
-    if (literal.is_inequality() &&
-        solve_at_most(literal.form, builder_.integer(0), narrowed, bounds)) {
+    if (literal.is_inequality() && solve_at_most(literal.form, {}, narrowed, bounds)) {
       continue;
     }
     // No bound, but it may hold for no key at all.
     if (builder_.is_false(block_.may_all({id}))) range.guard = builder_.boolean(false);
   }
-  for (Value condition : block_.checks_of(rest, narrowed)) {
-    range.guard = builder_.both(range.guard, condition);
-  }
+  std::vector<Value> conditions = block_.checks_of(rest, narrowed);
+  for (Value condition : block_.consistent(literals)) conditions.push_back(condition);
+  for (Value condition : conditions) range.guard = builder_.both(range.guard, condition);
   for (size_t i = 0; i < bounds.lower.size(); ++i) {
     range.lo = i == 0 ? bounds.lower[i] : builder_.max(range.lo, bounds.lower[i]);
   }
@@ -97,44 +100,44 @@ bool KeyRanges::bounds_key(LiteralId id) {
   const Literal literal = formulas_.literal(id);
   Bounds bounds;
   return literal.is_inequality() && source_.has_key(literal.form) &&
-         solve_at_most(literal.form, builder_.integer(0), {}, bounds);
+         solve_at_most(literal.form, {}, {}, bounds);
 }
 
 // Every bound of the key that form <= bound implies: each term with the key is solved for, the
 // others are replaced by the end of their interval.
-bool KeyRanges::solve_at_most(const Linear& form, Value bound, const Narrowed& narrowed,
+bool KeyRanges::solve_at_most(const Linear& form, const Sum& bound, const Narrowed& narrowed,
                               Bounds& found) {
   bool any = false;
   for (const auto& [term, coefficient] : form.terms) {
     if (!source_.has_key(term) || coefficient == INT64_MIN) continue;
-    // coefficient * term <= room
-    const Linear rest = without(form, term);
-    Sum room = block_.end_of(rest, AbstractTile::Side::Lower, narrowed);
-    for (auto& [value, c] : room.pieces) room.overflow |= __builtin_sub_overflow(0, c, &c);
-    room.overflow |= __builtin_sub_overflow(0, room.constant, &room.constant);
-    room.add(bound, 1);
-    const int64_t divisor = coefficient < 0 ? -coefficient : coefficient;
-    if (coefficient < 0) {
-      // term >= -room / divisor, rounded up
-      for (auto& [value, c] : room.pieces) room.overflow |= __builtin_sub_overflow(0, c, &c);
-      room.overflow |= __builtin_sub_overflow(0, room.constant, &room.constant);
-      room.add_constant(divisor - 1);
+    // coefficient * term <= room: an upper bound room // c, or a lower one, -room / c rounded up.
+    const bool is_upper = coefficient > 0;
+    const int64_t divisor = is_upper ? coefficient : -coefficient;
+    const Sum rest = block_.end_of(without(form, term), AbstractTile::Side::Lower, narrowed);
+    Sum end;
+    end.add(bound, is_upper ? 1 : -1);
+    end.add(rest, is_upper ? -1 : 1);
+    if (divisor > 1) {
+      if (!is_upper) end.add_constant(divisor - 1);
+      auto room = builder_.value_of(end);
+      if (!room) continue;
+      end = {};
+      end.add(builder_.binary(Op::FloorDiv, *room, builder_.integer(divisor)), 1);
     }
-    auto value = builder_.value_of(room);
-    if (!value) continue;
-    const Value end = builder_.binary(Op::FloorDiv, *value, builder_.integer(divisor));
-    any |= coefficient > 0 ? bound_above(term, end, narrowed, found)
-                           : bound_below(term, end, narrowed, found);
+    any |= is_upper ? bound_above(term, end, narrowed, found)
+                    : bound_below(term, end, narrowed, found);
   }
   return any;
 }
 
-bool KeyRanges::bound_above(Value term, Value bound, const Narrowed& narrowed, Bounds& found) {
+bool KeyRanges::bound_above(Value term, const Sum& bound, const Narrowed& narrowed, Bounds& found) {
   const ir::Node n = source_.node(term);
   switch (n.op) {
-    case Op::Variable:
-      found.upper.push_back(bound);
-      return true;
+    case Op::Variable: {
+      auto value = builder_.value_of(bound);
+      if (value) found.upper.push_back(*value);
+      return value.has_value();
+    }
     case Op::FloorDiv: {
       // x // d <= b is x <= b * d + d - 1.
       auto divisor = source_.constant_of(n.operands[1]);
@@ -142,8 +145,7 @@ bool KeyRanges::bound_above(Value term, Value bound, const Narrowed& narrowed, B
       Sum end;
       end.add(bound, *divisor);
       end.add_constant(*divisor - 1);
-      auto value = builder_.value_of(end);
-      return value && solve_at_most(source_.linear(n.operands[0]), *value, narrowed, found);
+      return solve_at_most(source_.linear(n.operands[0]), end, narrowed, found);
     }
     case Op::Max: {
       const bool first = solve_at_most(source_.linear(n.operands[0]), bound, narrowed, found);
@@ -161,30 +163,28 @@ bool KeyRanges::bound_above(Value term, Value bound, const Narrowed& narrowed, B
   }
 }
 
-bool KeyRanges::bound_below(Value term, Value bound, const Narrowed& narrowed, Bounds& found) {
+bool KeyRanges::bound_below(Value term, const Sum& bound, const Narrowed& narrowed, Bounds& found) {
   const ir::Node n = source_.node(term);
-  // x >= b is -x <= -b.
-  auto at_least = [&](Value operand, Sum b) {
+  // x >= scale * bound is -x <= -scale * bound.
+  auto at_least = [&](Value operand, int64_t scale) {
     auto opposite = add({}, source_.linear(operand), -1);
-    for (auto& [value, c] : b.pieces) b.overflow |= __builtin_sub_overflow(0, c, &c);
-    auto value = builder_.value_of(b);
-    return opposite && value && solve_at_most(*opposite, *value, narrowed, found);
+    Sum end;
+    end.add(bound, -scale);
+    return opposite && solve_at_most(*opposite, end, narrowed, found);
   };
-  Sum end;
   switch (n.op) {
-    case Op::Variable:
-      found.lower.push_back(bound);
-      return true;
+    case Op::Variable: {
+      auto value = builder_.value_of(bound);
+      if (value) found.lower.push_back(*value);
+      return value.has_value();
+    }
     case Op::FloorDiv: {
       auto divisor = source_.constant_of(n.operands[1]);
-      if (!divisor || *divisor <= 0) return false;
-      end.add(bound, *divisor);
-      return at_least(n.operands[0], end);
+      return divisor && *divisor > 0 && at_least(n.operands[0], *divisor);
     }
     case Op::Min: {
-      end.add(bound, 1);
-      const bool first = at_least(n.operands[0], end);
-      return at_least(n.operands[1], end) || first;
+      const bool first = at_least(n.operands[0], 1);
+      return at_least(n.operands[1], 1) || first;
     }
     default:
       return false;
@@ -214,18 +214,28 @@ bool KeyRanges::is_empty(const KeyRange& range) {
          builder_.is_true(builder_.lt(range.hi, range.lo));
 }
 
-// Makes `a` the exact union with `b`, if that is one range.
+// Makes `a` the union with `b`, if that is one range.
 bool KeyRanges::absorb(KeyRange& a, const KeyRange& b) {
   const bool same_guard = a.guard == b.guard;
   if (!same_guard && !builder_.is_true(a.guard)) return false;
-  if (builder_.provably_at_most(a.lo, b.lo) && builder_.provably_at_most(b.hi, a.hi)) return true;
+  // No key is below 0, so that every end there is as good as 0.
+  const bool from_first = builder_.provably_at_most(a.lo, builder_.integer(0));
+  const bool starts_before = from_first || builder_.provably_at_most(a.lo, b.lo);
+  if (starts_before && builder_.provably_at_most(b.hi, a.hi)) return true;
   if (!same_guard) return false;
+  // b begins before a does, and a begins where b ends or a few keys later.
+  const bool b_first = builder_.provably_at_most(b.lo, builder_.integer(0));
+  if ((b_first || builder_.provably_at_most(b.lo, a.lo)) &&
+      builder_.provably_at_most(a.lo, builder_.add(b.hi, builder_.integer(kSmallGap)))) {
+    a = {b.lo, builder_.max(a.hi, b.hi), a.guard};
+    return true;
+  }
   if (a.lo == b.lo) {
     a.hi = builder_.max(a.hi, b.hi);
     return true;
   }
   if (a.hi == b.hi) {
-    a.lo = builder_.min(a.lo, b.lo);
+    a.lo = from_first ? a.lo : b_first ? b.lo : builder_.min(a.lo, b.lo);
     return true;
   }
   return false;

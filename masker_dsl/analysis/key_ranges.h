@@ -36,9 +36,9 @@ class KeyRanges {
 
   std::vector<KeyRange> of_conjunctions(const std::vector<Conjunction>& disjuncts);
   KeyRange of_conjunction(const Conjunction& literals);
-  bool solve_at_most(const Linear& form, ir::Value bound, const Narrowed& narrowed, Bounds& found);
-  bool bound_above(ir::Value term, ir::Value bound, const Narrowed& narrowed, Bounds& found);
-  bool bound_below(ir::Value term, ir::Value bound, const Narrowed& narrowed, Bounds& found);
+  bool solve_at_most(const Linear& form, const Sum& bound, const Narrowed& narrowed, Bounds& found);
+  bool bound_above(ir::Value term, const Sum& bound, const Narrowed& narrowed, Bounds& found);
+  bool bound_below(ir::Value term, const Sum& bound, const Narrowed& narrowed, Bounds& found);
 
   std::vector<KeyRange> intersect(const std::vector<KeyRange>& a, const std::vector<KeyRange>& b);
   std::vector<KeyRange> simplify(std::vector<KeyRange> ranges, size_t limit);

@@ -63,15 +63,15 @@ Source::Source(const ir::Function& function) : function_(function.name()) {
     if (!needed[id]) continue;
     for (Value operand : function[Value{id}].operands) needed[operand.id] = true;
   }
-  std::vector<Value> copies(function.size());
+  copies_.resize(function.size());
   for (uint32_t id = 0; id <= mask.id; ++id) {
     if (!needed[id]) continue;
     const ir::Node& node = function[Value{id}];
     std::vector<Value> operands;
-    for (Value operand : node.operands) operands.push_back(copies[operand.id]);
-    copies[id] = canonical(node, operands);
+    for (Value operand : node.operands) operands.push_back(copies_[operand.id]);
+    copies_[id] = canonical(node, operands);
   }
-  mask_ = copies[mask.id];
+  mask_ = copies_[mask.id];
 }
 
 Value Source::canonical(const ir::Node& node, const std::vector<Value>& operands) {

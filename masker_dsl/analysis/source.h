@@ -34,6 +34,8 @@ class Source {
 
   const ir::Function& function() const { return function_; }
   ir::Value mask() const { return mask_; }
+  // The node that stands for a node of the original function; invalid if the mask does not use it.
+  ir::Value copy_of(ir::Value original) const { return copies_[original.id]; }
   ir::Node node(ir::Value value) const { return function_[value]; }
   const ValueRange& range(ir::Value value);
   Interval static_range(const Linear& linear);  // the full interval if it leaves 64 bits
@@ -58,6 +60,7 @@ class Source {
 
   ir::Function function_;
   ir::Value mask_;
+  std::vector<ir::Value> copies_;
   std::vector<ValueRange> ranges_;
   std::vector<std::optional<Linear>> linears_;
 };

@@ -2,8 +2,7 @@
 
 #include <algorithm>
 
-#include "masker_dsl/analysis/abstract_tile.h"
-#include "masker_dsl/analysis/key_ranges.h"
+#include "masker_dsl/analysis/workspace.h"
 
 namespace maskjit::analysis {
 namespace {
@@ -23,13 +22,6 @@ int depth_of(const ir::Function& function) {
     deepest = std::max(deepest, depth[id]);
   }
   return deepest;
-}
-
-ir::Function empty_like(const ir::Function& function, std::string name) {
-  ir::Function result(std::move(name));
-  for (const ir::Param& param : function.params()) result.add_param(param);
-  for (const ir::Tensor& tensor : function.tensors()) result.add_tensor(tensor);
-  return result;
 }
 
 bool uses_summaries(const ir::Function& function) {
@@ -55,27 +47,9 @@ TileFunctions unknown(const ir::Function& function) {
   return result;
 }
 
-// How hard to try. The functions run once a tile or block inside a kernel: where one gets larger
-// than kMaxNodes it is built again with less effort, which gives a smaller and less exact one.
-struct Effort {
-  int splits;
-  size_t disjuncts;
-};
-constexpr Effort kEfforts[] = {{128, 16}, {16, 6}, {0, 1}};
+// The functions run once a tile or block inside a kernel: where one gets larger than this it is
+// built again with less effort, which gives a smaller and less exact one.
 constexpr size_t kMaxNodes = 800;
-
-// Everything that one attempt needs.
-struct Workspace {
-  Workspace(const ir::Function& function, Effort effort, const char* name)
-      : source(function),
-        formulas(source, effort.splits),
-        target(empty_like(function, name)),
-        builder(target) {}
-  Source source;
-  Formulas formulas;
-  ir::Function target;
-  FoldingBuilder builder;
-};
 
 ir::Function tile_function(const ir::Function& function, Effort effort) {
   Workspace w(function, effort, "tile");

@@ -83,8 +83,9 @@ TEST_P(Gallery, SoundAndPrecise) {
   if (std::getenv("MASKJIT_VERBOSE"))
     std::cout << mask.name << ": tiles " << counts.tiles << " empty " << counts.empty << " missed "
               << counts.missed_empty << " full " << counts.full << " missed " << counts.missed_full
-              << " visited " << counts.visited << " nodes " << tiles.tile.size() << " + "
-              << tiles.ranges.size() << " ranges " << tiles.range_count << "\n"
+              << " active " << counts.tiles - counts.empty << " in ranges " << counts.touched
+              << " nodes " << tiles.tile.size() << " + " << tiles.ranges.size() << " ranges "
+              << tiles.range_count << "\n"
               << ir::print(tiles.tile) << ir::print(tiles.ranges);
   if (mask.exact) {
     EXPECT_EQ(counts.missed_empty, 0);

@@ -72,7 +72,7 @@ std::optional<std::string> check(const ir::Function& function, uint64_t seed, in
 
 void run(uint64_t salt, const std::function<ir::Function(random::Generator&)>& make) {
   const uint64_t seed = from_environment("MASKJIT_SEED", 1);
-  const uint64_t cases = from_environment("MASKJIT_CASES", 1500);
+  const uint64_t cases = from_environment("MASKJIT_CASES", 1000);
   std::cout << "MASKJIT_SEED=" << seed << " MASKJIT_CASES=" << cases << "\n";
   oracle::Counts counts;
   for (uint64_t i = 0; i < cases; ++i) {

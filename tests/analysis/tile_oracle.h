@@ -39,7 +39,7 @@ inline std::string describe(const interp::Environment& environment) {
 struct Counts {
   int tiles = 0, empty = 0, full = 0;     // what is true
   int missed_empty = 0, missed_full = 0;  // but called Partial
-  int visited = 0;                        // not Empty, in some range
+  int touched = 0;                        // in some range
 };
 
 // Compares every tile of the launch; the first contradiction in words.
@@ -104,7 +104,7 @@ inline std::optional<std::string> check(const ir::Function& function,
       counts->full += full;
       counts->missed_empty += active == 0 && is_may;
       counts->missed_full += full && !is_must;
-      counts->visited += is_may && touched;
+      counts->touched += touched;
     }
   }
   return std::nullopt;
