@@ -1,0 +1,119 @@
+// maskjit compile: the text of any stage.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "masker_dsl/ir/text.h"
+#include "masker_dsl/lex/lexer.h"
+#include "masker_dsl/parse/parser.h"
+#include "tools/io/file.h"
+#include "tools/maskjit/command.h"
+#include "tools/maskjit/console.h"
+#include "tools/maskjit/kernel_choice.h"
+
+namespace maskjit::cli {
+namespace {
+
+struct Options {
+  SpecOptions spec;
+  Lengths lengths;
+  KernelOptions kernel;
+  std::string emit = "asm";
+  std::string output = "-";
+  int pass_limit = -1;
+};
+
+int write(const Options& options, const std::string& text) {
+  if (options.output == "-") {
+    print(text);
+    return kOk;
+  }
+  const Status done = io::write_text(options.output, text);
+  return done ? kOk : report(done.error());
+}
+
+// Tokens and syntax tree, which exist for wrong programs, too.
+int emit_syntax(const Options& options) {
+  const Result<SpecText> source = read_spec(options.spec);
+  if (!source) return report(source.error());
+  const source::SourceFile file(source->name, source->text);
+  diag::DiagnosticEmitter diagnostics;
+  const lex::TokenBuffer tokens = lex::tokenize(file, diagnostics);
+  std::string text;
+  if (options.emit == "tokens") {
+    text = parse::dump(file, tokens);
+  } else {
+    const parse::Ast ast = parse::parse(file, tokens, diagnostics);
+    text = parse::dump(ast);
+  }
+  const int code = write(options, text);
+  if (!diagnostics.has_errors()) return code;
+  return report(
+      {ErrorKind::InvalidInput, diag::render_all(diagnostics, {.color = color_on_stderr()})});
+}
+
+int emit_code(const Options& options, const Spec& spec) {
+  const Result<KernelChoice> choice = choose_kernel(spec, options.kernel, options.lengths, nullptr);
+  if (!choice) return report(choice.error());
+  codegen::EmitRequest request;
+  request.llvm_before = options.emit == "llvm-before";
+  request.llvm = options.emit == "llvm";
+  request.assembly = options.emit == "asm";
+  request.pass_limit = options.pass_limit;
+  codegen::EmitResult emitted;
+  auto compiled = codegen::compile(spec.bound.program, spec.bound.tiles, choice->spec,
+                                   choice->target, request, &emitted);
+  if (const auto* error = std::get_if<codegen::CompileError>(&compiled)) {
+    return report({ErrorKind::Internal, error->message});
+  }
+  if (request.llvm_before) return write(options, emitted.llvm_before);
+  if (request.llvm) return write(options, emitted.llvm);
+  if (request.assembly) return write(options, emitted.assembly);
+  return write(options, std::get<codegen::CodeArtifact>(compiled).object);
+}
+
+int run(Options& options) {
+  if (options.emit == "object" && options.output == "-") {
+    return report_usage("--emit=object needs -o FILE");
+  }
+  if (options.emit == "tokens" || options.emit == "ast") return emit_syntax(options);
+  const Result<Spec> spec = load_spec(options.spec);
+  if (!spec) return report(spec.error());
+  const Status ok = complete(options.lengths, 1024);
+  if (!ok) return report(ok.error());
+  if (options.emit == "ir")
+    return write(options, ir::print(spec->bound.program.function, {.comments = true}));
+  if (options.emit == "tiles") {
+    return write(options, ir::print(spec->bound.tiles.tile) + ir::print(spec->bound.tiles.ranges));
+  }
+  return emit_code(options, *spec);
+}
+
+}  // namespace
+
+void add_compile(CLI::App& app, Action& action) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("compile", "Compile a spec and print any stage of it");
+  command->footer(
+      "Stages: tokens, ast, ir (after the passes), tiles (the tile and range functions), "
+      "llvm-before (before the\n"
+      "optimiser), llvm, asm, object.\n"
+      "Examples:\n"
+      "  maskjit compile causal --emit=ir\n"
+      "  maskjit compile streaming_llm.masker --emit=asm --dtype bf16 --target x86-64+avx512+bf16 "
+      "-o kernel.s");
+  add_spec_options(*command, options->spec);
+  add_length_options(*command, options->lengths);
+  add_kernel_options(*command, options->kernel);
+  command->add_option("--emit", options->emit, "The stage to print")
+      ->check(
+          CLI::IsMember({"tokens", "ast", "ir", "tiles", "llvm-before", "llvm", "asm", "object"}))
+      ->capture_default_str();
+  command->add_option("--pass-limit", options->pass_limit,
+                      "Stop the optimiser after so many passes");
+  command->add_option("-o,--output", options->output, "A file, or - for standard output")
+      ->capture_default_str();
+  command->callback([options, &action] { action = [options] { return run(*options); }; });
+}
+
+}  // namespace maskjit::cli

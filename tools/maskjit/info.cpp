@@ -1,0 +1,80 @@
+// maskjit info: what this build is and what it would use on this machine.
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "codegen/compile.h"
+#include "runtime/api/engine.h"
+#include "runtime/api/environment.h"
+#include "runtime/api/state.h"
+#include "runtime/cache/disk_store.h"
+#include "tools/maskjit/command.h"
+#include "tools/maskjit/console.h"
+
+namespace maskjit::cli {
+namespace {
+
+int run(bool as_json) {
+  const Engine engine;
+  const cache::CacheOptions& cache = engine.state().kernels.options();
+  const auto entries = cache::list_entries(cache.directory, cache.build_id, /*verify=*/false);
+  uint64_t bytes = 0;
+  for (const cache::EntryInfo& entry : entries) bytes += entry.bytes;
+  const int threads = engine.state().executor.threads();
+  const std::string host = codegen::Target::host().print();
+  constexpr const char* kNoCuda = "no CUDA device support in this build";
+  if (as_json) {
+    nlohmann::ordered_json json;
+    json["version"] = MASKJIT_VERSION;
+    json["llvm"] = codegen::llvm_version();
+    json["build_id"] = codegen::build_id();
+    json["target"] = host;
+    for (const std::string& name : codegen::Target::names()) {
+      json["targets"][name] = codegen::Target::executable(*codegen::Target::parse(name));
+    }
+    for (const codegen::KernelTemplate& t : codegen::kernel_templates())
+      json["templates"][t.name] = t.purpose;
+    json["threads"] = threads;
+    json["cache"] = {{"directory", cache.directory},
+                     {"mode", name_of(cache.mode)},
+                     {"entries", entries.size()},
+                     {"bytes", bytes},
+                     {"limit_bytes", cache.limit_bytes}};
+    json["cuda"] = {{"available", false}, {"reason", kNoCuda}};
+    print_json(json);
+    return kOk;
+  }
+  print(fmt::format("maskjit   {}\nLLVM      {}\nbuild     {}\n", MASKJIT_VERSION,
+                    codegen::llvm_version(), codegen::build_id()));
+  print(fmt::format("threads   {}\n", threads));
+  print(fmt::format("cache     {} ({}): {} kernels, {} of at most {}\n",
+                    cache.directory.empty() ? "no directory" : cache.directory, name_of(cache.mode),
+                    entries.size(), format_bytes(bytes), format_bytes(cache.limit_bytes)));
+  print("targets\n");
+  for (const std::string& name : codegen::Target::names()) {
+    const bool executable = codegen::Target::executable(*codegen::Target::parse(name));
+    print(fmt::format("  {:<24} {}\n", name,
+                      name == host ? "this CPU"
+                      : executable ? "this CPU executes it"
+                                   : "not on this CPU"));
+  }
+  print("templates, best first\n");
+  for (const codegen::KernelTemplate& t : codegen::kernel_templates()) {
+    print(fmt::format("  {:<24} {}\n", t.name, t.purpose));
+  }
+  print(fmt::format("CUDA      {}\n", kNoCuda));
+  return kOk;
+}
+
+}  // namespace
+
+void add_info(CLI::App& app, Action& action) {
+  auto json = std::make_shared<bool>(false);
+  CLI::App* command = app.add_subcommand("info", "Versions, CPU targets, threads, cache");
+  command->footer("Examples:\n  maskjit info\n  maskjit info --json");
+  command->add_flag("--json", *json, "Print JSON");
+  command->callback([json, &action] { action = [json] { return run(*json); }; });
+}
+
+}  // namespace maskjit::cli
