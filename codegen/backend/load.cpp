@@ -9,7 +9,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstring>
+#include <mutex>
 
 #include "codegen/backend/backend.h"
 #include "masker_dsl/ir/internal_error.h"
@@ -19,14 +21,21 @@ namespace {
 
 namespace orc = llvm::orc;
 
-// Objects link against nothing but these.
-orc::SymbolMap memory_functions(orc::ExecutionSession& session) {
-  const auto symbol = [](auto* function) {
-    return orc::ExecutorSymbolDef(orc::ExecutorAddr::fromPtr(function), llvm::JITSymbolFlags::Exported);
+// Objects link against nothing but these: what LLVM calls for memory, and for operations that the oldest targets
+// have no instruction for.
+orc::SymbolMap runtime_functions(orc::ExecutionSession& session) {
+  orc::SymbolMap map;
+  const auto add = [&](const char* name, auto* function) {
+    map[session.intern(name)] =
+        orc::ExecutorSymbolDef(orc::ExecutorAddr::fromPtr(function), llvm::JITSymbolFlags::Exported);
   };
-  return {{session.intern("memcpy"), symbol(static_cast<void* (*)(void*, const void*, size_t)>(std::memcpy))},
-          {session.intern("memmove"), symbol(static_cast<void* (*)(void*, const void*, size_t)>(std::memmove))},
-          {session.intern("memset"), symbol(static_cast<void* (*)(void*, int, size_t)>(std::memset))}};
+  add("memcpy", static_cast<void* (*)(void*, const void*, size_t)>(std::memcpy));
+  add("memmove", static_cast<void* (*)(void*, const void*, size_t)>(std::memmove));
+  add("memset", static_cast<void* (*)(void*, int, size_t)>(std::memset));
+  add("fmaf", static_cast<float (*)(float, float, float)>(::fmaf));
+  add("floor", static_cast<double (*)(double)>(::floor));
+  add("floorf", static_cast<float (*)(float)>(::floorf));
+  return map;
 }
 
 struct Session {
@@ -34,11 +43,14 @@ struct Session {
     auto control = orc::SelfExecutorProcessControl::Create();
     MASKJIT_CHECK(!!control, "cannot create the JIT session: " + llvm::toString(control.takeError()));
     session = std::make_unique<orc::ExecutionSession>(std::move(*control));
-    // Failures come back through lookup(): nothing is to be printed.
-    session->setErrorReporter([](llvm::Error error) { llvm::consumeError(std::move(error)); });
+    // Nothing is to be printed: the reasons go into the error that load() returns.
+    session->setErrorReporter([this](llvm::Error error) {
+      const std::lock_guard<std::mutex> lock(mutex);
+      reasons += llvm::toString(std::move(error)) + "; ";
+    });
     layer = std::make_unique<orc::ObjectLinkingLayer>(*session);
     support = &session->createBareJITDylib("support");
-    llvm::cantFail(support->define(orc::absoluteSymbols(memory_functions(*session))));
+    llvm::cantFail(support->define(orc::absoluteSymbols(runtime_functions(*session))));
   }
   ~Session() {
     layer.reset();
@@ -48,6 +60,13 @@ struct Session {
   std::unique_ptr<orc::ObjectLinkingLayer> layer;
   orc::JITDylib* support = nullptr;
   std::atomic<uint64_t> kernels{0};
+
+  std::string take_reasons() {
+    const std::lock_guard<std::mutex> lock(mutex);
+    return std::exchange(reasons, {});
+  }
+  std::mutex mutex;
+  std::string reasons;
 };
 
 // Kernels keep the session alive, so that order of destruction at exit does not matter.
@@ -69,8 +88,8 @@ class OrcKernel final : public LoadedKernel {
   orc::JITDylibSP dylib_;
 };
 
-CompileError load_error(const std::string& what, llvm::Error error) {
-  return {"loading a kernel: " + what + ": " + llvm::toString(std::move(error))};
+CompileError load_error(Session& session, const std::string& what, llvm::Error error) {
+  return {"loading a kernel: " + what + ": " + session.take_reasons() + llvm::toString(std::move(error))};
 }
 
 }  // namespace
@@ -84,15 +103,15 @@ std::variant<std::unique_ptr<LoadedKernel>, CompileError> load(const CodeArtifac
   dylib.addToLinkOrder(*session->support);
   if (llvm::Error error =
           session->layer->add(dylib, llvm::MemoryBuffer::getMemBufferCopy(artifact.object, name))) {
-    return load_error("the object", std::move(error));
+    return load_error(*session, "the object", std::move(error));
   }
   const auto entry = [&](const char* symbol) {
     return session->session->lookup({&dylib}, session->session->intern(symbol));
   };
   auto plan = entry("mj_plan");
-  if (!plan) return load_error("mj_plan", plan.takeError());
+  if (!plan) return load_error(*session, "mj_plan", plan.takeError());
   auto run = entry("mj_run");
-  if (!run) return load_error("mj_run", run.takeError());
+  if (!run) return load_error(*session, "mj_run", run.takeError());
   kernel->plan = plan->getAddress().toPtr<MjPlanFunction>();
   kernel->run = run->getAddress().toPtr<MjRunFunction>();
   kernel->load_milliseconds =

@@ -60,7 +60,8 @@ llvm::ModulePassManager kernel_pipeline() {
   }
   {
     llvm::LoopPassManager loops;
-    loops.addPass(llvm::IndVarSimplifyPass());
+    // Widening would turn 32-bit vectors of key positions into 64-bit ones.
+    loops.addPass(llvm::IndVarSimplifyPass(/*WidenIndVars=*/false));
     loops.addPass(llvm::LoopFullUnrollPass(/*OptLevel=*/2, /*OnlyWhenForced=*/true));
     function.addPass(llvm::createFunctionToLoopPassAdaptor(std::move(loops)));
   }

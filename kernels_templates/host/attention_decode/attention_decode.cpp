@@ -29,7 +29,7 @@ struct Scratch {
 MJ_INLINE Scratch layout(void* base) {
   Scratch s = {};
   int64_t used = 0;
-  const auto take = [&](int64_t floats) {
+  const auto take = [&](int64_t floats) __attribute__((always_inline)) {
     float* p = reinterpret_cast<float*>(static_cast<char*>(base) + used);
     used += round_up64(floats * 4, 64);
     return p;

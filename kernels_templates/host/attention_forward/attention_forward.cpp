@@ -38,7 +38,7 @@ MJ_INLINE Scratch layout(void* base) {
   Scratch s = {};
   char* at = static_cast<char*>(base);
   int64_t used = 0;
-  const auto take = [&](int64_t words) {
+  const auto take = [&](int64_t words) __attribute__((always_inline)) {
     char* p = at + used;
     used += round_up64(words * 4, 64);
     return p;

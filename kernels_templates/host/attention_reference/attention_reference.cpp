@@ -6,7 +6,7 @@
 namespace mj {
 namespace {
 
-MJ_INLINE float logit(const MjAttentionArgs* args, const RowBlock& row, const void* query, int64_t k) {
+MJ_OUTLINE float logit_of(const MjAttentionArgs* args, const RowBlock& row, const void* query, int64_t k) {
   const void* key = row_of(args->key, mj_element, row.batch, row.kv_head, k);
   float product = 0.0f;
   for (int d = 0; d < mj_head_dim; ++d) {
@@ -53,11 +53,11 @@ void mj_run(const MjAttentionArgs* args, const MjPlan*, int64_t, int64_t item, v
   TileRuns runs;
   runs.count = 0;
   add_key_tiles(args, row.batch, row.head, row.kv_head, q, q, 0, args->kv_len, runs);
-  const auto for_each_key = [&](auto visit) {
+  const auto for_each_key = [&](auto visit) __attribute__((always_inline)) {
     for (int i = 0; i < runs.count; ++i) {
       const int64_t end = runs.end[i] * mj_tile_k < args->kv_len ? runs.end[i] * mj_tile_k : args->kv_len;
       for (int64_t k = runs.begin[i] * mj_tile_k; k < end; ++k) {
-        if (active(args, row, k)) visit(k, logit(args, row, query, k));
+        if (active(args, row, k)) visit(k, logit_of(args, row, query, k));
       }
     }
   };
@@ -76,7 +76,7 @@ void mj_run(const MjAttentionArgs* args, const MjPlan*, int64_t, int64_t item, v
   if (mj_dense_results && args->row_max_over_all) {
     reported = kNegativeInfinity;
     for (int64_t k = 0; k < args->kv_len; ++k) {
-      const float x = logit(args, row, query, k) * kLog2E;
+      const float x = logit_of(args, row, query, k) * kLog2E;
       reported = x > reported ? x : reported;
     }
   }

@@ -13,9 +13,9 @@ struct RowBlock {
   int64_t query;    // first query row (index, not position)
   int32_t queries;
 
-  int rows() const { return heads * queries; }
-  int32_t head_of(int row) const { return head + row / queries; }
-  int64_t query_of(int row) const { return query + row % queries; }
+  MJ_MEMBER int rows() const { return heads * queries; }
+  MJ_MEMBER int32_t head_of(int row) const { return head + row / queries; }
+  MJ_MEMBER int64_t query_of(int row) const { return query + row % queries; }
 };
 
 MJ_INLINE int32_t position(const MjAttentionArgs* args, int64_t query) {

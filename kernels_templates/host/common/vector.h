@@ -3,6 +3,7 @@
 #include <stdint.h>
 
 #define MJ_INLINE static inline __attribute__((always_inline))
+#define MJ_MEMBER inline __attribute__((always_inline))
 // One copy in the kernel: for what is called from several places and does enough work to be called.
 #define MJ_OUTLINE static __attribute__((noinline, unused))
 
@@ -45,7 +46,7 @@ MJ_INLINE float max_of(F32x16 v) {
   return d > c ? d : c;
 }
 
-constexpr int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
-constexpr int64_t round_up64(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+MJ_INLINE constexpr int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
+MJ_INLINE constexpr int64_t round_up64(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 }  // namespace mj

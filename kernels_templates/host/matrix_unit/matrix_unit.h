@@ -20,6 +20,6 @@ extern const int32_t mj_unit_k_words;
 namespace mj {
 
 // Can a product have an odd number of 16-column blocks? Key tiles never do, value rows may.
-static inline bool odd_column_blocks() { return (mj_head_dim_v + 15) / 16 % 2 != 0; }
+static inline __attribute__((always_inline)) bool odd_column_blocks() { return (mj_head_dim_v + 15) / 16 % 2 != 0; }
 
 }  // namespace mj
