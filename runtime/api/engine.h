@@ -25,12 +25,12 @@ namespace maskjit {
 struct EngineOptions {
   // Empty: MASKJIT_CACHE_DIR, else $XDG_CACHE_HOME/maskjit, else ~/.cache/maskjit. CacheMode
   // likewise from MASKJIT_CACHE (off, ro, rw, check; default rw).
-  std::string cache_directory;
-  std::optional<CacheMode> cache_mode;
+  std::string cache_directory = {};
+  std::optional<CacheMode> cache_mode = {};
   uint64_t cache_limit_bytes = uint64_t{256} << 20;
-  int threads = 0;            // 0: all that the process may use
-  std::string target;         // empty: the best this CPU supports; see `maskjit info`
-  std::string only_template;  // empty: the best that supports the problem
+  int threads = 0;                 // 0: all that the process may use
+  std::string target = {};         // empty: the best this CPU supports; see `maskjit info`
+  std::string only_template = {};  // empty: the best that supports the problem
   int opt_level = 3;
 };
 
