@@ -147,7 +147,7 @@ Interval share_of(double share, Interval n) {
     if (v >= 0x1p63) return kMax;
     return v < -0x1p63 ? kMin : static_cast<int64_t>(v);
   };
-  auto [lo, hi] = std::minmax(at(n.lo), at(n.hi));
+  auto [lo, hi] = std::minmax({at(n.lo), at(n.hi)});
   return {lo, hi};
 }
 
