@@ -100,7 +100,7 @@ class Narrowing {
   Value mask(const ir::Node& node, Mapped operands) {
     for (size_t i = 0; i < 2; ++i) {
       const auto bits = constant(node.operands[1 - i]);
-      if (!bits || *bits < 0 || (*bits & (*bits + 1)) != 0) continue;
+      if (!bits || *bits < 0 || (*bits & ir::wrapping_add(*bits, 1)) != 0) continue;
       if (range(node.operands[i]).within({0, *bits})) return operands[i];
     }
     return {};
