@@ -1,6 +1,6 @@
 #pragma once
-// What the gallery tests know of a file of examples/masks: what its mask and its score should be, as
-// C++ functions written from the definition, and how precise its tiles are.
+// What the gallery tests know of a file of examples/masks: what its mask and its score should be,
+// as C++ functions written from the definition, and how precise its tiles are.
 #include <cstdint>
 #include <functional>
 #include <map>

@@ -19,15 +19,13 @@ struct Plane {
   int64_t q_len = 0, kv_len = 0;
   std::vector<char> active;
 
-  char& at(int64_t q_index, int64_t k) {
-    return active[static_cast<size_t>(q_index * kv_len + k)];
-  }
+  char& at(int64_t q_index, int64_t k) { return active[static_cast<size_t>(q_index * kv_len + k)]; }
 };
 
 struct Counts {
-  int64_t tiles = 0, empty = 0, full = 0;       // what is true
-  int64_t missed_empty = 0, missed_full = 0;    // but called Partial
-  int64_t visited_empty = 0;                    // empty tiles that key ranges cover in part
+  int64_t tiles = 0, empty = 0, full = 0;     // what is true
+  int64_t missed_empty = 0, missed_full = 0;  // but called Partial
+  int64_t visited_empty = 0;                  // empty tiles that key ranges cover in part
   void print(const std::string& name, int64_t tile) const {
     fmt::print("{:22} {:3} {:6} {:6} {:6} {:6} {:7} {:7} {:7}\n", name, tile, tiles, empty, full,
                tiles - empty - full, missed_empty, missed_full, visited_empty);

@@ -66,8 +66,7 @@ Check relative_bias() {
       while (distance < -32) ++distance;
       return s + at(table, e.head * 65 + distance + 32);
     };
-    check.cases.push_back(
-        {launch, {}, {{"table", {{launch.heads, 65}, {}, table}}}, {}, score});
+    check.cases.push_back({launch, {}, {{"table", {{launch.heads, 65}, {}, table}}}, {}, score});
   }
   return check;
 }
@@ -110,7 +109,8 @@ int64_t graph_distance(int64_t a, int64_t b, int64_t ring, int64_t nodes) {
 
 Check graph_bias() {
   Check check{"graph_bias", {}};
-  for (const Launch& launch : std::vector<Launch>{{90, 90, 1, 3, 1}, {16, 16, 2, 2, 2}, {256, 256}}) {
+  for (const Launch& launch :
+       std::vector<Launch>{{90, 90, 1, 3, 1}, {16, 16, 2, 2, 2}, {256, 256}}) {
     const int64_t nodes = launch.kv_len;
     const std::vector<double> bias = random_table(launch.heads * 64);
     TensorData distance{{launch.batches, nodes, nodes}};

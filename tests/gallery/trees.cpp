@@ -25,8 +25,8 @@ Tree random_tree(int64_t nodes, uint32_t seed) {
   std::mt19937 generator(seed);
   Tree tree;
   for (int64_t i = 0; i < nodes; ++i)
-    tree.parent.push_back(std::uniform_int_distribution<int64_t>(std::max(kRoot, i - 9), i - 1)(
-        generator));
+    tree.parent.push_back(
+        std::uniform_int_distribution<int64_t>(std::max(kRoot, i - 9), i - 1)(generator));
   return tree;
 }
 
