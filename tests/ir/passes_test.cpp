@@ -111,7 +111,7 @@ TEST_P(RandomPasses, AreRightOnLargeFunctions) {
 // A few ops on a few leaves: where rules match most often.
 TEST_P(RandomPasses, AreRightOnSmallFunctions) {
   const uint64_t first = setting("MASKJIT_SEED", 1);
-  const uint64_t rounds = setting("MASKJIT_ROUNDS", 500) * 12;
+  const uint64_t rounds = setting("MASKJIT_ROUNDS", 500) * 8;
   for (uint64_t seed = first; seed < first + rounds && !HasFatalFailure(); ++seed) {
     random::FunctionOptions options;
     options.small = true;
