@@ -6,10 +6,12 @@ cd "$(dirname "$0")"
 
 # draw NAME [PARAMETER=VALUE | TENSOR=FILE.npy]...: 64 queries, 64 keys, tiles of 8 x 8.
 queries=64
+tile=8
 draw() {
   local name=$1 argument
   shift
-  local options=(--q-len "$queries" --kv-len 64 --tile-q 8 --tile-k 8 --png "images/$name.png")
+  local options=(--q-len "$queries" --kv-len 64 --tile-q "$tile" --tile-k "$tile")
+  options+=(--png "images/$name.png")
   for argument in "$@"; do
     case $argument in
       *.npy) options+=(--tensor "${argument/=/=data/}") ;;
@@ -44,8 +46,12 @@ draw natten_2d_tiled height=8 width=8 tile=4 kernel=3
 draw natten_3d_tiled depth=2 height=8 width=4 tile_depth=1 tile=4 kernel_depth=1 kernel=3
 draw natten_2d_morton size=8 kernel=3
 draw natten_3d_morton size=4 kernel=3
-draw sliding_tile_2d down=4 across=4 area=4 window=3
-draw sliding_tile_3d deep=2 down=4 across=4 volume=2 window_depth=1 window=3
+
+tile=4
+draw sliding_tile_2d down=4 across=4 area="$tile" window=3
+tile=2
+draw sliding_tile_3d deep=2 down=4 across=4 volume="$tile" window_depth=1 window=3
+tile=8
 
 queries=32
 draw tree_intervals enter=enter.npy exit=exit.npy
