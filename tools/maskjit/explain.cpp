@@ -59,7 +59,17 @@ std::vector<ParameterInfo> parameters_of(const Spec& spec) {
   return result;
 }
 
-std::string ranges_in_words(const Spec& spec) { return ir::print(spec.bound.tiles.ranges); }
+// Indented by two columns.
+std::string ranges_in_words(const Spec& spec) {
+  std::string text;
+  bool line_starts = true;
+  for (const char c : analysis::explain_ranges(spec.bound.program.function)) {
+    if (line_starts && c != '\n') text += "  ";
+    text += c;
+    line_starts = c == '\n';
+  }
+  return text.ends_with('\n') ? text : text + '\n';
+}
 
 // The kernel and what its compile took; a refusal is part of the explanation.
 Status explain_kernel(const Options& options, const Spec& spec, const LaunchValues& values,
