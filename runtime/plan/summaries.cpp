@@ -33,28 +33,67 @@ float as_summary(Bfloat16 v) { return bfloat16_to_float(v.bits); }
 float as_summary(float v) { return v; }
 float as_summary(double v) { return static_cast<float>(v); }
 
+template <typename S>
+struct Bounds {
+  S lo, hi;
+  bool unordered = false;  // some value is a NaN
+
+  explicit Bounds(S v) : lo(v), hi(v), unordered(v != v) {}
+  void add(S v) {
+    lo = v < lo ? v : lo;
+    hi = v > hi ? v : hi;
+    unordered |= v != v;
+  }
+};
+
+template <typename T>
+auto bounds_of(const T* values, int64_t count, int64_t stride) {
+  Bounds bounds(as_summary(values[0]));
+  for (int64_t i = 1; i < count; ++i) bounds.add(as_summary(values[i * stride]));
+  return bounds;
+}
+
+// A whole block without gaps, by independent lanes for the sake of the vector units.
+template <typename T>
+auto bounds_of_block(const T* values) {
+  constexpr int kLanes = 8;
+  using S = decltype(as_summary(T{}));
+  S lo[kLanes], hi[kLanes];
+  int unordered[kLanes] = {};
+  for (int l = 0; l < kLanes; ++l) lo[l] = hi[l] = as_summary(values[l]);
+  for (int i = 0; i < mj_summary_block; i += kLanes) {
+    for (int l = 0; l < kLanes; ++l) {
+      const S v = as_summary(values[i + l]);
+      lo[l] = v < lo[l] ? v : lo[l];
+      hi[l] = v > hi[l] ? v : hi[l];
+      unordered[l] |= v != v;
+    }
+  }
+  Bounds<S> bounds(lo[0]);
+  for (int l = 0; l < kLanes; ++l) {
+    bounds.add(lo[l]);
+    bounds.add(hi[l]);
+    bounds.unordered |= unordered[l] != 0;
+  }
+  return bounds;
+}
+
 // One row of the last dimension.
 template <typename T, typename S>
 void summarise_row(const T* row, int64_t extent, int64_t stride, S* minimum, S* maximum) {
   for (int64_t begin = 0, block = 0; begin < extent; begin += mj_summary_block, ++block) {
-    const int64_t end = std::min<int64_t>(begin + mj_summary_block, extent);
-    S lo = as_summary(row[begin * stride]);
-    S hi = lo;
-    bool unordered = false;
-    for (int64_t i = begin; i < end; ++i) {
-      const S v = as_summary(row[i * stride]);
-      lo = v < lo ? v : lo;
-      hi = v > hi ? v : hi;
-      unordered = unordered || v != v;
-    }
+    const int64_t count = std::min<int64_t>(extent - begin, mj_summary_block);
+    const T* values = row + begin * stride;
+    Bounds<S> bounds = stride == 1 && count == mj_summary_block ? bounds_of_block(values)
+                                                                : bounds_of(values, count, stride);
     if constexpr (std::is_floating_point_v<S>) {
-      if (unordered) {
-        lo = -std::numeric_limits<S>::infinity();
-        hi = std::numeric_limits<S>::infinity();
+      if (bounds.unordered) {
+        bounds.lo = -std::numeric_limits<S>::infinity();
+        bounds.hi = std::numeric_limits<S>::infinity();
       }
     }
-    minimum[block] = lo;
-    maximum[block] = hi;
+    minimum[block] = bounds.lo;
+    maximum[block] = bounds.hi;
   }
 }
 
