@@ -27,11 +27,11 @@ struct Counts {
   int64_t missed_empty = 0, missed_full = 0;  // but called Partial
   int64_t visited_empty = 0;                  // empty tiles that key ranges cover in part
   void print(const std::string& name, int64_t tile) const {
-    fmt::print("{:22} {:3} {:6} {:6} {:6} {:6} {:7} {:7} {:7}\n", name, tile, tiles, empty, full,
+    fmt::print("{:22} {:3} {:6} {:6} {:6} {:7} {:12} {:11} {:13}\n", name, tile, tiles, empty, full,
                tiles - empty - full, missed_empty, missed_full, visited_empty);
   }
   static void print_header() {
-    fmt::print("{:22} {:3} {:>6} {:>6} {:>6} {:>6} {:>7} {:>7} {:>7}\n", "mask", "", "tiles",
+    fmt::print("{:22} {:3} {:>6} {:>6} {:>6} {:>7} {:>12} {:>11} {:>13}\n", "mask", "", "tiles",
                "empty", "full", "partial", "missed empty", "missed full", "visited empty");
   }
 };
