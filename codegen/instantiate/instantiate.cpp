@@ -125,7 +125,15 @@ void specialise(const ir::Program& program, const analysis::TileFunctions& tiles
   lower_hooks(program, tiles, problem, module);
   // Only now is it known which support functions the hooks call.
   llvm::Linker linker(module);
-  for (const char* part : {"host/math", "host/tensor_range"}) {
+  const auto calls = [&](const char* prefix) {
+    return std::any_of(module.begin(), module.end(), [&](const llvm::Function& function) {
+      return function.isDeclaration() && function.getName().starts_with(prefix);
+    });
+  };
+  std::vector<const char*> parts;
+  if (calls("mj_tensor_")) parts.push_back("host/tensor_range");
+  if (calls("mj_exp") || calls("mj_log") || calls("mj_tanh") || calls("mj_widen")) parts.push_back("host/math");
+  for (const char* part : parts) {
     const bool failed =
         linker.linkInModule(load_bitcode(part, module.getContext()), llvm::Linker::Flags::LinkOnlyNeeded);
     MASKJIT_CHECK(!failed, std::string("linking ") + part);

@@ -10,23 +10,30 @@ namespace {
 
 template <int kRows, int kColumns>
 MJ_BF16_TARGET static inline __attribute__((always_inline)) void multiply_block(
-    const uint32_t* __restrict a, int lda, const uint32_t* __restrict b, int ldb, float* __restrict c, int ldc,
-    int k, bool accumulate) {
+    const uint32_t* __restrict a, int64_t lda, const uint32_t* __restrict b, int64_t ldb, float* __restrict c,
+    int64_t ldc, int64_t k, bool accumulate) {
   __m512 sums[kRows][kColumns];
+  const uint32_t* rows[kRows];
 #pragma clang loop unroll(full)
   for (int i = 0; i < kRows; ++i) {
+    rows[i] = a + i * lda;
 #pragma clang loop unroll(full)
-    for (int j = 0; j < kColumns; ++j) {
-      sums[i][j] = accumulate ? _mm512_loadu_ps(c + i * ldc + j * 16) : _mm512_setzero_ps();
-    }
+    for (int j = 0; j < kColumns; ++j) sums[i][j] = _mm512_setzero_ps();
   }
-  for (int p = 0; p < k; ++p) {
-    __m512bh row[kColumns];
-#pragma clang loop unroll(full)
-    for (int j = 0; j < kColumns; ++j) row[j] = (__m512bh)_mm512_loadu_si512(b + p * ldb + j * 16);
+  if (accumulate) {
 #pragma clang loop unroll(full)
     for (int i = 0; i < kRows; ++i) {
-      const __m512bh left = (__m512bh)_mm512_set1_epi32(static_cast<int>(a[i * lda + p]));
+#pragma clang loop unroll(full)
+      for (int j = 0; j < kColumns; ++j) sums[i][j] = _mm512_loadu_ps(c + i * ldc + j * 16);
+    }
+  }
+  for (int64_t p = 0; p < k; ++p, b += ldb) {
+    __m512bh row[kColumns];
+#pragma clang loop unroll(full)
+    for (int j = 0; j < kColumns; ++j) row[j] = (__m512bh)_mm512_loadu_si512(b + j * 16);
+#pragma clang loop unroll(full)
+    for (int i = 0; i < kRows; ++i) {
+      const __m512bh left = (__m512bh)_mm512_set1_epi32(static_cast<int>(rows[i][p]));
 #pragma clang loop unroll(full)
       for (int j = 0; j < kColumns; ++j) sums[i][j] = _mm512_dpbf16_ps(sums[i][j], left, row[j]);
     }

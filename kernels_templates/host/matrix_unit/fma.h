@@ -7,21 +7,30 @@
 namespace mj {
 
 template <int kRows, int kColumns>
-MJ_INLINE void multiply_block(const float* __restrict a, int lda, const float* __restrict b, int ldb,
-                              float* __restrict c, int ldc, int k, bool accumulate) {
+MJ_INLINE void multiply_block(const float* __restrict a, int64_t lda, const float* __restrict b, int64_t ldb,
+                              float* __restrict c, int64_t ldc, int64_t k, bool accumulate) {
   F32x16 sums[kRows][kColumns];
+  const float* rows[kRows];
 #pragma clang loop unroll(full)
   for (int i = 0; i < kRows; ++i) {
+    rows[i] = a + i * lda;
 #pragma clang loop unroll(full)
-    for (int j = 0; j < kColumns; ++j) sums[i][j] = accumulate ? load(c + i * ldc + j * kLanes) : splat(0.0f);
+    for (int j = 0; j < kColumns; ++j) sums[i][j] = splat(0.0f);
   }
-  for (int p = 0; p < k; ++p) {
-    F32x16 row[kColumns];
-#pragma clang loop unroll(full)
-    for (int j = 0; j < kColumns; ++j) row[j] = load(b + p * ldb + j * kLanes);
+  if (accumulate) {
 #pragma clang loop unroll(full)
     for (int i = 0; i < kRows; ++i) {
-      const F32x16 left = splat(a[i * lda + p]);
+#pragma clang loop unroll(full)
+      for (int j = 0; j < kColumns; ++j) sums[i][j] = load(c + i * ldc + j * kLanes);
+    }
+  }
+  for (int64_t p = 0; p < k; ++p, b += ldb) {
+    F32x16 row[kColumns];
+#pragma clang loop unroll(full)
+    for (int j = 0; j < kColumns; ++j) row[j] = load(b + j * kLanes);
+#pragma clang loop unroll(full)
+    for (int i = 0; i < kRows; ++i) {
+      const F32x16 left = splat(rows[i][p]);
 #pragma clang loop unroll(full)
       for (int j = 0; j < kColumns; ++j) sums[i][j] = fma(left, row[j], sums[i][j]);
     }
