@@ -4,27 +4,22 @@
 #include "runtime/api/engine.h"
 
 int main() {
-  using maskjit::ElementType;
-  using maskjit::TensorView;
-
-  constexpr int64_t batch = 1, heads = 8, length = 2048, dim = 64;
-  std::vector<float> q(heads * length * dim, 0.5F), k = q, v = q, o(q.size());
-  const auto view = [&](std::vector<float>& memory) {
-    return TensorView::contiguous(memory.data(), ElementType::F32, {batch, heads, length, dim});
+  std::vector<float> q(8 * 2048 * 64, 0.5F), k = q, v = q, o(q.size());
+  const auto view = [](std::vector<float>& memory) {  // [batch, heads, length, head dimension]
+    return maskjit::TensorView::contiguous(memory.data(), maskjit::ElementType::F32,
+                                           {1, 8, 2048, 64});
+  };
+  const auto failed = [](const maskjit::Error& error) {
+    return std::fprintf(stderr, "%s\n", error.message.c_str()), 1;
   };
 
   const maskjit::Engine engine;
-  auto spec = engine.load_text(
-      "masker streaming_llm(sinks: int = 4, window: int = 1024) =\n"
-      "    causal() & (sink(sinks) | local(window))\n");
-  if (!spec) return std::fputs(spec.error().message.c_str(), stderr), 1;
-
-  auto attention = spec->bind({{"window", int64_t{256}}});
-  if (!attention) return std::fputs(attention.error().message.c_str(), stderr), 1;
-
+  auto spec = engine.load_text("masker recent(n: int) = causal() & (sink(4) | local(n))");
+  if (!spec) return failed(spec.error());
+  auto attention = spec->bind({{"n", int64_t{256}}});
+  if (!attention) return failed(attention.error());
   auto done =
       attention->run({.query = view(q), .key = view(k), .value = view(v)}, {.output = view(o)});
-  if (!done) return std::fputs(done.error().message.c_str(), stderr), 1;
-
+  if (!done) return failed(done.error());
   std::printf("output[0] = %g\n", static_cast<double>(o[0]));
 }

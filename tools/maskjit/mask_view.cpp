@@ -71,7 +71,7 @@ Status complete(Lengths& lengths, int64_t kv_len) {
   if (lengths.q_len == 0) lengths.q_len = lengths.kv_len;
   if (lengths.kv_heads == 0) lengths.kv_heads = lengths.heads;
   const std::pair<const char*, int64_t> sizes[] = {
-      {"--q-len", lengths.q_len},       {"--kv-len", lengths.kv_len},
+      {"--kv-len", lengths.kv_len},     {"--q-len", lengths.q_len},
       {"--batch-size", lengths.batch},  {"--heads", lengths.heads},
       {"--kv-heads", lengths.kv_heads}, {"--head-dim", lengths.head_dim}};
   for (const auto& [name, size] : sizes) {

@@ -156,12 +156,12 @@ TEST(Show, Json) {
 TEST(Explain, SaysWhatAMaskReachesAndCosts) {
   const Program program;
   program.write("s.masker",
-                "masker s(n: int = 4, w: int = 64) = causal() & (sink(n) | local(w))\n");
+                "masker near(n: int = 4, w: int = 64) = causal() & (sink(n) | local(w))\n");
   const Outcome outcome =
       program.run({"explain", "s.masker", "--set", "w=100", "--kv-len", "1000"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
   for (const char* part :
-       {"s (s.masker)", "4 (default)", "100", "const", "Keys that a query can reach", "empty",
+       {"near (s.masker)", "4 (default)", "100", "const", "Keys that a query can reach", "empty",
         "partial", "full", "host/attention_forward", "not host/attention_decode: ", "optimise",
         "key "}) {
     EXPECT_THAT(outcome.out, HasSubstr(part));
@@ -203,17 +203,17 @@ TEST(Explain, AverageOverHeadsAndBatches) {
 
 TEST(Explain, SelectorsHaveNoKernelYet) {
   const Program program;
-  program.write("s.masker", "attention s { mask causal() & (sink(4) then top_k(16)) }\n");
+  program.write("s.masker", "attention chosen { mask causal() & (sink(4) then top_k(16)) }\n");
   const Outcome outcome = program.run({"explain", "s.masker", "--kv-len", "100"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_THAT(outcome.out, HasSubstr("none: 's' has selectors"));
+  EXPECT_THAT(outcome.out, HasSubstr("none: 'chosen' has selectors"));
   EXPECT_EQ(program.run({"explain", "s.masker", "--kv-len", "100", "--json"}).json()["kernel"],
             nullptr);
 }
 
 TEST(Compile, EmitsEveryStage) {
   const Program program;
-  program.write("s.masker", "masker s(n: int = 4) = causal() & local(n)\n");
+  program.write("s.masker", "masker near(n: int = 4) = causal() & local(n)\n");
   const std::pair<const char*, const char*> stages[] = {
       {"tokens", "Masker"},      {"ast", "masker"},  {"ir", "result mask"}, {"tiles", "result may"},
       {"llvm-before", "define"}, {"llvm", "define"}, {"asm", "mj_run"}};
@@ -226,6 +226,15 @@ TEST(Compile, EmitsEveryStage) {
   EXPECT_EQ(object.code, 0) << object.err;
   EXPECT_THAT(object.out, IsEmpty());
   EXPECT_EQ(io::read_text(program.folder() / "s.o")->substr(1, 3), "ELF");
+}
+
+TEST(Compile, TheTreeOfABrokenFileIsShownWithItsErrors) {
+  const Program program;
+  program.write("broken.masker", "masker broken() = q <\n");
+  const Outcome outcome = program.run({"compile", "broken.masker", "--emit=ast"});
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.out, HasSubstr("(masker broken"));
+  EXPECT_THAT(outcome.err, HasSubstr("broken.masker:1:"));
 }
 
 TEST(Compile, TargetsDiffer) {

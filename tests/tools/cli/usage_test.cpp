@@ -91,7 +91,7 @@ TEST(Usage, BadInputExitsWithOneAndSaysWhatIsWrong) {
       {{"check", "/"}, "maskjit: /: is a directory\n"},
       {{"show", "cousal"}, "cousal"},
       {{"show", "broken.masker"}, "broken.masker:1:"},
-      {{"compile", "broken.masker", "--emit=ast"}, "broken.masker:1:"},
+      {{"compile", "broken.masker", "--emit=ir"}, "broken.masker:1:"},
       {{"explain", "typed.masker"}, "typed.masker:1:"},
       {{"show", "mask.masker", "--set", "m=1", "--set", "x=1"}, "x"},
       {{"show", "mask.masker", "--set", "m"}, "maskjit: --set m: name=value is expected\n"},
