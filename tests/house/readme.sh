@@ -9,5 +9,5 @@ diff -u examples/cpp/streaming_llm.cpp "${TMPDIR:-/tmp}/maskjit_readme.$$"
 missing=0
 while read -r link; do
   [ -e "$link" ] || { echo "README.md links to $link, which does not exist"; missing=1; }
-done < <(grep -oE '\]\([^)#]+' README.md | sed 's/^](//' | grep -vE '^https?:')
+done < <(sed '/^```/,/^```$/d' README.md | grep -oE '\]\([^)#]+' | sed 's/^](//' | grep -vE '^https?:')
 exit $missing
