@@ -7,6 +7,6 @@
 
 namespace maskjit::fuzz {
 
-void run(const uint8_t* data, size_t size);
+void run(const uint8_t* data, size_t size, bool bind_always = false);
 
 }  // namespace maskjit::fuzz

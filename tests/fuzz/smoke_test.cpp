@@ -35,15 +35,15 @@ std::vector<std::string> corpus() {
   return texts;
 }
 
-void run(const std::string& text) {
+void run(const std::string& text, bool bind_always = false) {
   SCOPED_TRACE(text);
-  fuzz::run(reinterpret_cast<const uint8_t*>(text.data()), text.size());
+  fuzz::run(reinterpret_cast<const uint8_t*>(text.data()), text.size(), bind_always);
 }
 
 TEST(FuzzSmoke, Corpus) {
   const std::vector<std::string> texts = corpus();
   ASSERT_GE(texts.size(), 50u);
-  for (const std::string& text : texts) run(text);
+  for (const std::string& text : texts) run(text, true);
 }
 
 // Cuts, doubles, swaps and replaces pieces of the corpus; every mutant that crashes can be made
