@@ -1,4 +1,4 @@
 #pragma once
-#include "cmake/pch_std.h"
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include "cmake/pch_std.h"

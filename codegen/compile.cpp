@@ -39,7 +39,8 @@ std::string text_of(const llvm::Module& module) {
 
 }  // namespace
 
-std::variant<CodeArtifact, CompileError> compile(const ir::Program& program, const analysis::TileFunctions& tiles,
+std::variant<CodeArtifact, CompileError> compile(const ir::Program& program,
+                                                 const analysis::TileFunctions& tiles,
                                                  const KernelSpec& spec, const Target& target,
                                                  const EmitRequest& emit, EmitResult* emitted) {
   Stopwatch watch;
@@ -58,9 +59,10 @@ std::variant<CodeArtifact, CompileError> compile(const ir::Program& program, con
   std::string problems;
   llvm::raw_string_ostream problem_stream(problems);
   if (llvm::verifyModule(*module, &problem_stream)) {
-    return CompileError{"internal error: stage lower made a module that LLVM's verifier rejects; key " +
-                        spec_key(program, spec, target).hex() + ", " + spec.print() + ", target " + target.print() +
-                        "; `maskjit compile --emit=llvm-before` shows it\n" + problem_stream.str()};
+    return CompileError{
+        "internal error: stage lower made a module that LLVM's verifier rejects; key " +
+        spec_key(program, spec, target).hex() + ", " + spec.print() + ", target " + target.print() +
+        "; `maskjit compile --emit=llvm-before` shows it\n" + problem_stream.str()};
   }
 #endif
   if (emitted != nullptr && emit.llvm_before) emitted->llvm_before = text_of(*module);

@@ -1,6 +1,6 @@
 #pragma once
-// MaskIR + KernelSpec + Target -> CodeArtifact, and CodeArtifact -> something to call. The only interface of
-// codegen that runtime uses; no LLVM types.
+// MaskIR + KernelSpec + Target -> CodeArtifact, and CodeArtifact -> something to call. The only
+// interface of codegen that runtime uses; no LLVM types.
 #include <memory>
 #include <string>
 #include <utility>
@@ -39,8 +39,9 @@ struct CompileError {
 
 // Thread-safe. `program` is bound (no Const parameter is left) and has no stages.
 std::variant<CodeArtifact, CompileError> compile(const ir::Program& program,
-                                                 const analysis::TileFunctions& tiles, const KernelSpec& spec,
-                                                 const Target& target, const EmitRequest& emit = {},
+                                                 const analysis::TileFunctions& tiles,
+                                                 const KernelSpec& spec, const Target& target,
+                                                 const EmitRequest& emit = {},
                                                  EmitResult* emitted = nullptr);
 
 // Executable code of one artifact; the code lives as long as this object.
@@ -51,7 +52,8 @@ class LoadedKernel {
   MjRunFunction run = nullptr;
   double load_milliseconds = 0;
 };
-// Thread-safe. Fails on an object that is not one (a damaged cache entry) or misses the entry points.
+// Thread-safe. Fails on an object that is not one (a damaged cache entry) or misses the entry
+// points.
 std::variant<std::unique_ptr<LoadedKernel>, CompileError> load(const CodeArtifact& artifact);
 
 std::string llvm_version();  // "22.1.8"

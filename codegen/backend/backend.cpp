@@ -26,7 +26,8 @@ void initialize_llvm() {
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86AsmPrinter();
     LLVMInitializeX86AsmParser();
-    // The kernels' loops already step pointers: strength reduction costs a fifth of code generation and gains nothing.
+    // The kernels' loops already step pointers: strength reduction costs a fifth of code generation
+    // and gains nothing.
     static const llvm::RegisterTargetPassConfigCallback without_strength_reduction(
         [](llvm::TargetMachine&, llvm::PassManagerBase&, llvm::TargetPassConfig* config) {
           const std::unique_ptr<llvm::Pass> pass(llvm::createLoopStrengthReducePass());
@@ -39,7 +40,8 @@ std::string emit(llvm::Module& module, llvm::TargetMachine& machine, llvm::CodeG
   llvm::SmallString<0> bytes;
   llvm::raw_svector_ostream stream(bytes);
   llvm::legacy::PassManager passes;
-  const bool failed = machine.addPassesToEmitFile(passes, stream, nullptr, type, /*DisableVerify=*/true);
+  const bool failed =
+      machine.addPassesToEmitFile(passes, stream, nullptr, type, /*DisableVerify=*/true);
   MASKJIT_CHECK(!failed, "the target cannot emit this kind of file");
   passes.run(module);
   return std::string(bytes.str());
@@ -58,7 +60,8 @@ std::unique_ptr<llvm::TargetMachine> create_target_machine(const Target& target,
   options.AllowFPOpFusion = llvm::FPOpFusion::Standard;
   options.FunctionSections = false;
   return std::unique_ptr<llvm::TargetMachine>(llvm_target->createTargetMachine(
-      triple, attributes.cpu, attributes.features, options, llvm::Reloc::PIC_, llvm::CodeModel::Small,
+      triple, attributes.cpu, attributes.features, options, llvm::Reloc::PIC_,
+      llvm::CodeModel::Small,
       opt_level == 0 ? llvm::CodeGenOptLevel::None : llvm::CodeGenOptLevel::Default, /*JIT=*/true));
 }
 

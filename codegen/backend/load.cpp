@@ -1,4 +1,5 @@
-// Loads objects into the process: one execution session, one dylib a kernel, removed with the kernel.
+// Loads objects into the process: one execution session, one dylib a kernel, removed with the
+// kernel.
 #include <llvm/ExecutionEngine/JITLink/JITLinkMemoryManager.h>
 #include <llvm/ExecutionEngine/Orc/AbsoluteSymbols.h>
 #include <llvm/ExecutionEngine/Orc/Core.h>
@@ -21,13 +22,13 @@ namespace {
 
 namespace orc = llvm::orc;
 
-// Objects link against nothing but these: what LLVM calls for memory, and for operations that the oldest targets
-// have no instruction for.
+// Objects link against nothing but these: what LLVM calls for memory, and for operations that the
+// oldest targets have no instruction for.
 orc::SymbolMap runtime_functions(orc::ExecutionSession& session) {
   orc::SymbolMap map;
   const auto add = [&](const char* name, auto* function) {
-    map[session.intern(name)] =
-        orc::ExecutorSymbolDef(orc::ExecutorAddr::fromPtr(function), llvm::JITSymbolFlags::Exported);
+    map[session.intern(name)] = orc::ExecutorSymbolDef(orc::ExecutorAddr::fromPtr(function),
+                                                       llvm::JITSymbolFlags::Exported);
   };
   add("memcpy", static_cast<void* (*)(void*, const void*, size_t)>(std::memcpy));
   add("memmove", static_cast<void* (*)(void*, const void*, size_t)>(std::memmove));
@@ -41,7 +42,8 @@ orc::SymbolMap runtime_functions(orc::ExecutionSession& session) {
 struct Session {
   Session() {
     auto control = orc::SelfExecutorProcessControl::Create();
-    MASKJIT_CHECK(!!control, "cannot create the JIT session: " + llvm::toString(control.takeError()));
+    MASKJIT_CHECK(!!control,
+                  "cannot create the JIT session: " + llvm::toString(control.takeError()));
     session = std::make_unique<orc::ExecutionSession>(std::move(*control));
     // Nothing is to be printed: the reasons go into the error that load() returns.
     session->setErrorReporter([this](llvm::Error error) {
@@ -79,9 +81,7 @@ class OrcKernel final : public LoadedKernel {
  public:
   OrcKernel(std::shared_ptr<Session> session, orc::JITDylib& dylib)
       : session_(std::move(session)), dylib_(&dylib) {}
-  ~OrcKernel() override {
-    llvm::consumeError(session_->session->removeJITDylib(*dylib_));
-  }
+  ~OrcKernel() override { llvm::consumeError(session_->session->removeJITDylib(*dylib_)); }
 
  private:
   std::shared_ptr<Session> session_;
@@ -89,7 +89,8 @@ class OrcKernel final : public LoadedKernel {
 };
 
 CompileError load_error(Session& session, const std::string& what, llvm::Error error) {
-  return {"loading a kernel: " + what + ": " + session.take_reasons() + llvm::toString(std::move(error))};
+  return {"loading a kernel: " + what + ": " + session.take_reasons() +
+          llvm::toString(std::move(error))};
 }
 
 }  // namespace

@@ -18,9 +18,11 @@ namespace {
 std::unique_ptr<llvm::Module> load_bitcode(const std::string& name, llvm::LLVMContext& context) {
   for (const auto& t : templates::embedded_templates()) {
     if (name != t.name) continue;
-    const llvm::MemoryBufferRef buffer(llvm::StringRef(reinterpret_cast<const char*>(t.data), t.size), name);
+    const llvm::MemoryBufferRef buffer(
+        llvm::StringRef(reinterpret_cast<const char*>(t.data), t.size), name);
     llvm::Expected<std::unique_ptr<llvm::Module>> module = llvm::parseBitcodeFile(buffer, context);
-    MASKJIT_CHECK(!!module, "embedded bitcode of " + name + ": " + llvm::toString(module.takeError()));
+    MASKJIT_CHECK(!!module,
+                  "embedded bitcode of " + name + ": " + llvm::toString(module.takeError()));
     return std::move(*module);
   }
   MASKJIT_CHECK(false, "no template is called " + name);
@@ -102,8 +104,8 @@ std::unique_ptr<llvm::Module> link_template(const KernelSpec& spec, llvm::LLVMCo
   return module;
 }
 
-void specialise(const ir::Program& program, const analysis::TileFunctions& tiles, const KernelSpec& spec,
-                const Target& target, llvm::Module& module) {
+void specialise(const ir::Program& program, const analysis::TileFunctions& tiles,
+                const KernelSpec& spec, const Target& target, llvm::Module& module) {
   const ProblemSpec& problem = spec.problem;
   const ir::Function& element = program.function;
   const ir::Node& score = element[element.result("score")];
@@ -132,10 +134,11 @@ void specialise(const ir::Program& program, const analysis::TileFunctions& tiles
   };
   std::vector<const char*> parts;
   if (calls("mj_tensor_")) parts.push_back("host/tensor_range");
-  if (calls("mj_exp") || calls("mj_log") || calls("mj_tanh") || calls("mj_widen")) parts.push_back("host/math");
+  if (calls("mj_exp") || calls("mj_log") || calls("mj_tanh") || calls("mj_widen"))
+    parts.push_back("host/math");
   for (const char* part : parts) {
-    const bool failed =
-        linker.linkInModule(load_bitcode(part, module.getContext()), llvm::Linker::Flags::LinkOnlyNeeded);
+    const bool failed = linker.linkInModule(load_bitcode(part, module.getContext()),
+                                            llvm::Linker::Flags::LinkOnlyNeeded);
     MASKJIT_CHECK(!failed, std::string("linking ") + part);
   }
   rewrite_attributes(module, target);

@@ -1,7 +1,8 @@
 #pragma once
-// KernelSpec -> one llvm::Module with nothing undefined but memory intrinsics: links the template, its matrix unit and
-// the support functions, defines the specialisation constants and hooks, rewrites target attributes (clang stamps them
-// on every function and they win over the target machine's), and makes everything internal but the entry points.
+// KernelSpec -> one llvm::Module with nothing undefined but memory intrinsics: links the template,
+// its matrix unit and the support functions, defines the specialisation constants and hooks,
+// rewrites target attributes (clang stamps them on every function and they win over the target
+// machine's), and makes everything internal but the entry points.
 #include <memory>
 #include <string>
 
@@ -26,7 +27,7 @@ TargetAttributes attributes_of(const Target& target);
 std::unique_ptr<llvm::Module> link_template(const KernelSpec& spec, llvm::LLVMContext& context);
 
 // Constants, hooks, attributes and linkage.
-void specialise(const ir::Program& program, const analysis::TileFunctions& tiles, const KernelSpec& spec,
-                const Target& target, llvm::Module& module);
+void specialise(const ir::Program& program, const analysis::TileFunctions& tiles,
+                const KernelSpec& spec, const Target& target, llvm::Module& module);
 
 }  // namespace maskjit::codegen

@@ -56,9 +56,11 @@ llvm::Value* FunctionLowering::as_i64(llvm::Value* value) {
   return resize(value, builder_.getInt64Ty());
 }
 
-llvm::Value* FunctionLowering::load_invariant(llvm::Value* pointer, llvm::Type* type, unsigned alignment) {
+llvm::Value* FunctionLowering::load_invariant(llvm::Value* pointer, llvm::Type* type,
+                                              unsigned alignment) {
   llvm::LoadInst* load = builder_.CreateAlignedLoad(type, pointer, llvm::Align(alignment));
-  load->setMetadata(llvm::LLVMContext::MD_invariant_load, llvm::MDNode::get(builder_.getContext(), {}));
+  load->setMetadata(llvm::LLVMContext::MD_invariant_load,
+                    llvm::MDNode::get(builder_.getContext(), {}));
   return load;
 }
 
@@ -121,7 +123,8 @@ llvm::Value* FunctionLowering::variable(Var var) {
 
 llvm::Value* FunctionLowering::parameter(const ir::Node& node) {
   const ir::Param& param = function_.params()[node.index];
-  MASKJIT_CHECK(param.time == ir::BindingTime::Runtime, "parameter " + param.name + " is not bound");
+  MASKJIT_CHECK(param.time == ir::BindingTime::Runtime,
+                "parameter " + param.name + " is not bound");
   // Scalars are numbered over the run-time parameters in order.
   int64_t position = 0;
   for (uint32_t i = 0; i < node.index; ++i) {
@@ -130,7 +133,8 @@ llvm::Value* FunctionLowering::parameter(const ir::Node& node) {
   llvm::Value* scalars = load_field(offsetof(MjAttentionArgs, scalars), builder_.getPtrTy());
   llvm::Value* slot = builder_.CreateConstInBoundsGEP1_64(builder_.getInt64Ty(), scalars, position);
   if (param.type == Type::Float) {
-    return builder_.CreateFPTrunc(load_invariant(slot, builder_.getDoubleTy(), 8), builder_.getFloatTy());
+    return builder_.CreateFPTrunc(load_invariant(slot, builder_.getDoubleTy(), 8),
+                                  builder_.getFloatTy());
   }
   llvm::Value* value = load_invariant(slot, builder_.getInt64Ty(), 8);
   if (param.type == Type::Bool) return builder_.CreateICmpNE(value, builder_.getInt64(0));
@@ -138,11 +142,13 @@ llvm::Value* FunctionLowering::parameter(const ir::Node& node) {
 }
 
 llvm::Value* FunctionLowering::share(const ir::Node& node) {
-  llvm::Value* of = builder_.CreateSIToFP(as_i64(lowered_.at(node.operands[0].id)), builder_.getDoubleTy());
-  llvm::Value* product = builder_.CreateFMul(of, llvm::ConstantFP::get(builder_.getDoubleTy(), node.constant.real));
+  llvm::Value* of =
+      builder_.CreateSIToFP(as_i64(lowered_.at(node.operands[0].id)), builder_.getDoubleTy());
+  llvm::Value* product =
+      builder_.CreateFMul(of, llvm::ConstantFP::get(builder_.getDoubleTy(), node.constant.real));
   llvm::Value* floor = builder_.CreateUnaryIntrinsic(llvm::Intrinsic::floor, product);
-  return builder_.CreateIntrinsic(llvm::Intrinsic::fptosi_sat, {builder_.getInt64Ty(), builder_.getDoubleTy()},
-                                  {floor});
+  return builder_.CreateIntrinsic(llvm::Intrinsic::fptosi_sat,
+                                  {builder_.getInt64Ty(), builder_.getDoubleTy()}, {floor});
 }
 
 llvm::Value* FunctionLowering::lower_node(ir::Value id, const ir::Node& node) {
@@ -150,7 +156,8 @@ llvm::Value* FunctionLowering::lower_node(ir::Value id, const ir::Node& node) {
   switch (node.op) {
     case Op::Const:
       if (node.type == Type::Bool) return builder_.getInt1(node.constant.integer != 0);
-      if (node.type == Type::Float) return llvm::ConstantFP::get(builder_.getFloatTy(), node.constant.real);
+      if (node.type == Type::Float)
+        return llvm::ConstantFP::get(builder_.getFloatTy(), node.constant.real);
       return narrow(id) ? builder_.getInt32(static_cast<uint32_t>(node.constant.integer))
                         : builder_.getInt64(static_cast<uint64_t>(node.constant.integer));
     case Op::Variable:
@@ -189,8 +196,8 @@ llvm::Value* FunctionLowering::lower_node(ir::Value id, const ir::Node& node) {
       return float_arithmetic(node);
     case Op::Floor: {
       llvm::Value* floor = builder_.CreateUnaryIntrinsic(llvm::Intrinsic::floor, operand(0));
-      return builder_.CreateIntrinsic(llvm::Intrinsic::fptosi_sat, {builder_.getInt64Ty(), builder_.getFloatTy()},
-                                      {floor});
+      return builder_.CreateIntrinsic(llvm::Intrinsic::fptosi_sat,
+                                      {builder_.getInt64Ty(), builder_.getFloatTy()}, {floor});
     }
     case Op::ToFloat:
       return builder_.CreateSIToFP(operand(0), builder_.getFloatTy());
@@ -228,7 +235,8 @@ llvm::Value* FunctionLowering::arithmetic(ir::Value id, const ir::Node& node) {
   if (shift) small = small && ranges_[node.operands[1].id].interval.within({0, 31});
   llvm::Type* type = small ? builder_.getInt32Ty() : builder_.getInt64Ty();
   llvm::Value* a = resize(lowered_.at(node.operands[0].id), type);
-  llvm::Value* b = node.operands.size() > 1 ? resize(lowered_.at(node.operands[1].id), type) : nullptr;
+  llvm::Value* b =
+      node.operands.size() > 1 ? resize(lowered_.at(node.operands[1].id), type) : nullptr;
   // Exact results fit the type where nothing wraps, so LLVM may assume it.
   const bool exact = !ranges_[id.id].may_wrap;
   switch (node.op) {
@@ -270,21 +278,27 @@ llvm::Value* FunctionLowering::arithmetic(ir::Value id, const ir::Node& node) {
   return nullptr;
 }
 
-llvm::Value* FunctionLowering::floor_divide(llvm::Value* a, llvm::Value* b, ir::Value dividend, bool remainder) {
+llvm::Value* FunctionLowering::floor_divide(llvm::Value* a, llvm::Value* b, ir::Value dividend,
+                                            bool remainder) {
   llvm::Type* type = a->getType();
   llvm::Value* zero = llvm::ConstantInt::get(type, 0);
   llvm::Value* one = llvm::ConstantInt::get(type, 1);
   llvm::Value* minus_one = llvm::ConstantInt::getSigned(type, -1);
   const bool non_negative = ranges_[dividend.id].interval.lo >= 0;
-  if (const auto* constant = llvm::dyn_cast<llvm::ConstantInt>(b); constant != nullptr && constant->getSExtValue() > 0) {
+  if (const auto* constant = llvm::dyn_cast<llvm::ConstantInt>(b);
+      constant != nullptr && constant->getSExtValue() > 0) {
     const int64_t divisor = constant->getSExtValue();
     if ((divisor & (divisor - 1)) == 0) {
-      if (remainder) return builder_.CreateAnd(a, llvm::ConstantInt::get(type, static_cast<uint64_t>(divisor - 1)));
-      return builder_.CreateAShr(a, static_cast<uint64_t>(__builtin_ctzll(static_cast<uint64_t>(divisor))));
+      if (remainder)
+        return builder_.CreateAnd(a,
+                                  llvm::ConstantInt::get(type, static_cast<uint64_t>(divisor - 1)));
+      return builder_.CreateAShr(
+          a, static_cast<uint64_t>(__builtin_ctzll(static_cast<uint64_t>(divisor))));
     }
     if (non_negative) return remainder ? builder_.CreateURem(a, b) : builder_.CreateUDiv(a, b);
   }
-  // A divisor of 0 gives 0; -1 is a negation that may wrap, where the machine's division would trap.
+  // A divisor of 0 gives 0; -1 is a negation that may wrap, where the machine's division would
+  // trap.
   llvm::Value* by_zero = builder_.CreateICmpEQ(b, zero);
   llvm::Value* by_minus_one = builder_.CreateICmpEQ(b, minus_one);
   llvm::Value* divisor = builder_.CreateSelect(builder_.CreateOr(by_zero, by_minus_one), one, b);
@@ -298,7 +312,8 @@ llvm::Value* FunctionLowering::floor_divide(llvm::Value* a, llvm::Value* b, ir::
   }
   llvm::Value* floored = builder_.CreateSelect(adjust, builder_.CreateSub(quotient, one), quotient);
   llvm::Value* negated = builder_.CreateSub(zero, a);
-  return builder_.CreateSelect(by_zero, zero, builder_.CreateSelect(by_minus_one, negated, floored));
+  return builder_.CreateSelect(by_zero, zero,
+                               builder_.CreateSelect(by_minus_one, negated, floored));
 }
 
 llvm::Value* FunctionLowering::float_arithmetic(const ir::Node& node) {
@@ -358,8 +373,8 @@ llvm::Value* FunctionLowering::compare(const ir::Node& node) {
     llvm::Value*& wide = a_is_wide ? a : b;
     const ir::Value other = node.operands[a_is_wide ? 1 : 0];
     if (ranges_[other.id].interval.within(kInsideInt32)) {
-      llvm::Value* low = builder_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, wide,
-                                                        llvm::ConstantInt::getSigned(wide->getType(), kInt32.lo));
+      llvm::Value* low = builder_.CreateBinaryIntrinsic(
+          llvm::Intrinsic::smax, wide, llvm::ConstantInt::getSigned(wide->getType(), kInt32.lo));
       llvm::Value* saturated = builder_.CreateBinaryIntrinsic(
           llvm::Intrinsic::smin, low, llvm::ConstantInt::getSigned(wide->getType(), kInt32.hi));
       wide = builder_.CreateTrunc(saturated, builder_.getInt32Ty());

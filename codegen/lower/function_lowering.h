@@ -1,5 +1,6 @@
 #pragma once
-// Lowers one result of a MaskIR function into straight-line LLVM IR at the builder's position. Internal to lower/.
+// Lowers one result of a MaskIR function into straight-line LLVM IR at the builder's position.
+// Internal to lower/.
 #include <llvm/IR/IRBuilder.h>
 
 #include <unordered_map>
@@ -11,10 +12,10 @@ namespace maskjit::codegen {
 
 class FunctionLowering {
  public:
-  // `args` points to MjAttentionArgs. Variables that the caller has at hand are given by set_variable (i32, or
-  // float for Score); launch sizes are read from `args`.
-  FunctionLowering(const ir::Function& function, const ProblemSpec& problem, llvm::IRBuilder<>& builder,
-                   llvm::Value* args);
+  // `args` points to MjAttentionArgs. Variables that the caller has at hand are given by
+  // set_variable (i32, or float for Score); launch sizes are read from `args`.
+  FunctionLowering(const ir::Function& function, const ProblemSpec& problem,
+                   llvm::IRBuilder<>& builder, llvm::Value* args);
 
   void set_variable(ir::Var var, llvm::Value* value) { given_[var] = value; }
   // i1, i32 or i64, or float.

@@ -12,8 +12,8 @@ using ir::Var;
 
 // Gives `name` a body if the module declares it. Parameters: the arguments, then `vars` in order.
 template <typename Body>
-void define(llvm::Module& module, const ir::Function& function, const ProblemSpec& problem, const char* name,
-            std::initializer_list<Var> vars, const Body& body) {
+void define(llvm::Module& module, const ir::Function& function, const ProblemSpec& problem,
+            const char* name, std::initializer_list<Var> vars, const Body& body) {
   llvm::Function* hook = module.getFunction(name);
   if (hook == nullptr) return;
   MASKJIT_CHECK(hook->isDeclaration(), std::string("hook ") + name + " already has a body");
@@ -30,10 +30,11 @@ void define(llvm::Module& module, const ir::Function& function, const ProblemSpe
 
 }  // namespace
 
-void lower_hooks(const ir::Program& program, const analysis::TileFunctions& tiles, const ProblemSpec& problem,
-                 llvm::Module& module) {
+void lower_hooks(const ir::Program& program, const analysis::TileFunctions& tiles,
+                 const ProblemSpec& problem, llvm::Module& module) {
   const ir::Function& element = program.function;
-  define(module, element, problem, "mj_keep", {Var::Batch, Var::Head, Var::KvHead, Var::Query, Var::Key},
+  define(module, element, problem, "mj_keep",
+         {Var::Batch, Var::Head, Var::KvHead, Var::Query, Var::Key},
          [&](llvm::IRBuilder<>& builder, FunctionLowering& lowering, llvm::Function&) {
            builder.CreateRet(lowering.lower(element.result("mask")));
          });
@@ -47,7 +48,8 @@ void lower_hooks(const ir::Program& program, const analysis::TileFunctions& tile
          [&](llvm::IRBuilder<>& builder, FunctionLowering& lowering, llvm::Function&) {
            llvm::Value* may = lowering.lower(tiles.tile.result("may"));
            llvm::Value* must = lowering.lower(tiles.tile.result("must"));
-           llvm::Value* active = builder.CreateSelect(must, builder.getInt32(2), builder.getInt32(1));
+           llvm::Value* active =
+               builder.CreateSelect(must, builder.getInt32(2), builder.getInt32(1));
            builder.CreateRet(builder.CreateSelect(may, active, builder.getInt32(0)));
          });
   define(module, tiles.ranges, problem, "mj_key_ranges",
@@ -58,7 +60,8 @@ void lower_hooks(const ir::Program& program, const analysis::TileFunctions& tile
              for (int side = 0; side < 2; ++side) {
                const std::string name = (side == 0 ? "lo" : "hi") + std::to_string(i);
                llvm::Value* end = lowering.as_i64(lowering.lower(tiles.ranges.result(name)));
-               builder.CreateStore(end, builder.CreateConstInBoundsGEP1_64(builder.getInt64Ty(), ends, 2 * i + side));
+               builder.CreateStore(end, builder.CreateConstInBoundsGEP1_64(builder.getInt64Ty(),
+                                                                           ends, 2 * i + side));
              }
            }
            builder.CreateRetVoid();

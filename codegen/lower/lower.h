@@ -1,10 +1,12 @@
 #pragma once
-// MaskIR -> LLVM IR: fills the bodies of the hooks that a template declares (kernels_templates/include/hooks.h).
+// MaskIR -> LLVM IR: fills the bodies of the hooks that a template declares
+// (kernels_templates/include/hooks.h).
 //
-// Floats become f32. Integers become i32 wherever the static value range proves that operands and result fit,
-// else i64; a comparison of a 32-bit value with a 64-bit one saturates the wide side instead of widening the narrow
-// one, so that vectors of key positions stay 32 bits a lane. Reads of the argument struct and of tensors are marked
-// invariant, so that what depends on the query alone leaves the loop over keys.
+// Floats become f32. Integers become i32 wherever the static value range proves that operands and
+// result fit, else i64; a comparison of a 32-bit value with a 64-bit one saturates the wide side
+// instead of widening the narrow one, so that vectors of key positions stay 32 bits a lane. Reads
+// of the argument struct and of tensors are marked invariant, so that what depends on the query
+// alone leaves the loop over keys.
 #include "codegen/spec/kernel_spec.h"
 #include "masker_dsl/analysis/tile_analysis.h"
 
@@ -14,8 +16,9 @@ class Module;
 
 namespace maskjit::codegen {
 
-// The hooks that `module` declares get bodies and internal linkage; hooks that it does not use are skipped.
-void lower_hooks(const ir::Program& program, const analysis::TileFunctions& tiles, const ProblemSpec& problem,
-                 llvm::Module& module);
+// The hooks that `module` declares get bodies and internal linkage; hooks that it does not use are
+// skipped.
+void lower_hooks(const ir::Program& program, const analysis::TileFunctions& tiles,
+                 const ProblemSpec& problem, llvm::Module& module);
 
 }  // namespace maskjit::codegen

@@ -32,7 +32,8 @@ bool FunctionLowering::in_range(ir::Value subscript, const ir::Dim& dim) const {
       if (node.op != Op::Sub) return false;
       const ir::Node& a = function_[node.operands[0]];
       const ir::Node& b = function_[node.operands[1]];
-      return a.op == Op::Variable && a.var() == Var::Query && b.op == Op::Variable && b.var() == Var::QOffset;
+      return a.op == Op::Variable && a.var() == Var::Query && b.op == Op::Variable &&
+             b.var() == Var::QOffset;
     }
     case ir::Dim::Kind::HeadDim:
       return false;
@@ -98,12 +99,14 @@ llvm::Value* FunctionLowering::tensor_load(const ir::Node& node) {
       break;
     case ir::Element::F16: {  // as kernels_templates/host/common/elements.h
       llvm::Module* module = builder_.GetInsertBlock()->getModule();
-      llvm::FunctionCallee widen = module->getOrInsertFunction("mj_widen_f16", f32, builder_.getInt16Ty());
+      llvm::FunctionCallee widen =
+          module->getOrInsertFunction("mj_widen_f16", f32, builder_.getInt16Ty());
       value = builder_.CreateCall(widen, {element(builder_.getInt16Ty(), 2)});
       break;
     }
     case ir::Element::BF16: {
-      llvm::Value* bits = builder_.CreateZExt(element(builder_.getInt16Ty(), 2), builder_.getInt32Ty());
+      llvm::Value* bits =
+          builder_.CreateZExt(element(builder_.getInt16Ty(), 2), builder_.getInt32Ty());
       value = builder_.CreateBitCast(builder_.CreateShl(bits, 16), f32);
       break;
     }
@@ -126,12 +129,13 @@ llvm::Value* FunctionLowering::tensor_extreme(const ir::Node& node) {
   llvm::IRBuilder<> entry(&function->getEntryBlock(), function->getEntryBlock().begin());
   llvm::Value* subscripts = entry.CreateAlloca(llvm::ArrayType::get(i64, ir::kMaxTensorRank + 1));
   for (size_t i = 0; i < node.operands.size(); ++i) {
-    builder_.CreateStore(as_i64(lowered_.at(node.operands[i].id)),
-                         builder_.CreateConstInBoundsGEP1_64(i64, subscripts, static_cast<int64_t>(i)));
+    builder_.CreateStore(
+        as_i64(lowered_.at(node.operands[i].id)),
+        builder_.CreateConstInBoundsGEP1_64(i64, subscripts, static_cast<int64_t>(i)));
   }
   llvm::Value* tensors = load_field(offsetof(MjAttentionArgs, tensors), builder_.getPtrTy());
-  llvm::Value* argument =
-      builder_.CreateConstInBoundsGEP1_64(builder_.getInt8Ty(), tensors, tensor_field(node.index, 0));
+  llvm::Value* argument = builder_.CreateConstInBoundsGEP1_64(builder_.getInt8Ty(), tensors,
+                                                              tensor_field(node.index, 0));
   const bool real = node.type == ir::Type::Float;
   const bool minimum = node.op == Op::TensorMin;
   const char* name = real ? (minimum ? "mj_tensor_min_float" : "mj_tensor_max_float")
@@ -141,8 +145,9 @@ llvm::Value* FunctionLowering::tensor_extreme(const ir::Node& node) {
   llvm::FunctionCallee callee =
       module->getOrInsertFunction(name, real ? builder_.getFloatTy() : i64, builder_.getPtrTy(),
                                   builder_.getInt32Ty(), builder_.getInt1Ty(), builder_.getPtrTy());
-  llvm::CallInst* call = builder_.CreateCall(callee, {argument, builder_.getInt32(static_cast<uint32_t>(rank)),
-                                                      builder_.getInt1(broadcast), subscripts});
+  llvm::CallInst* call =
+      builder_.CreateCall(callee, {argument, builder_.getInt32(static_cast<uint32_t>(rank)),
+                                   builder_.getInt1(broadcast), subscripts});
   call->addParamAttr(2, llvm::Attribute::ZExt);
   return call;
 }

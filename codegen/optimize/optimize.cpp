@@ -22,7 +22,9 @@
 namespace maskjit::codegen {
 namespace {
 
-llvm::InstCombinePass combine() { return llvm::InstCombinePass(llvm::InstCombineOptions().setMaxIterations(1)); }
+llvm::InstCombinePass combine() {
+  return llvm::InstCombinePass(llvm::InstCombineOptions().setMaxIterations(1));
+}
 
 llvm::SimplifyCFGPass merge_blocks() {
   return llvm::SimplifyCFGPass(llvm::SimplifyCFGOptions()
@@ -32,8 +34,8 @@ llvm::SimplifyCFGPass merge_blocks() {
                                    .speculateBlocks(true));
 }
 
-// A kernel is a few loop nests whose shape is known, so a short pipeline does what the default one does at a
-// fraction of the time (ADR 0003 has the figures).
+// A kernel is a few loop nests whose shape is known, so a short pipeline does what the default one
+// does at a fraction of the time (ADR 0003 has the figures).
 llvm::ModulePassManager kernel_pipeline() {
   llvm::ModulePassManager module;
   {
@@ -56,7 +58,8 @@ llvm::ModulePassManager kernel_pipeline() {
     loops.addPass(llvm::LoopRotatePass(/*EnableHeaderDuplication=*/true));
     loops.addPass(llvm::LICMPass(llvm::LICMOptions()));
     loops.addPass(llvm::SimpleLoopUnswitchPass(/*NonTrivial=*/false));
-    function.addPass(llvm::createFunctionToLoopPassAdaptor(std::move(loops), /*UseMemorySSA=*/true));
+    function.addPass(
+        llvm::createFunctionToLoopPassAdaptor(std::move(loops), /*UseMemorySSA=*/true));
   }
   {
     llvm::LoopPassManager loops;
@@ -72,17 +75,19 @@ llvm::ModulePassManager kernel_pipeline() {
   {
     llvm::LoopPassManager loops;
     loops.addPass(llvm::LICMPass(llvm::LICMOptions()));
-    function.addPass(llvm::createFunctionToLoopPassAdaptor(std::move(loops), /*UseMemorySSA=*/true));
+    function.addPass(
+        llvm::createFunctionToLoopPassAdaptor(std::move(loops), /*UseMemorySSA=*/true));
   }
-  function.addPass(llvm::LoopVectorizePass(
-      llvm::LoopVectorizeOptions(/*InterleaveOnlyWhenForced=*/true, /*VectorizeOnlyWhenForced=*/true)));
+  function.addPass(llvm::LoopVectorizePass(llvm::LoopVectorizeOptions(
+      /*InterleaveOnlyWhenForced=*/true, /*VectorizeOnlyWhenForced=*/true)));
   function.addPass(combine());
   function.addPass(merge_blocks());
   function.addPass(llvm::EarlyCSEPass(/*UseMemorySSA=*/true));
   {
     llvm::LoopPassManager loops;
     loops.addPass(llvm::LICMPass(llvm::LICMOptions()));
-    function.addPass(llvm::createFunctionToLoopPassAdaptor(std::move(loops), /*UseMemorySSA=*/true));
+    function.addPass(
+        llvm::createFunctionToLoopPassAdaptor(std::move(loops), /*UseMemorySSA=*/true));
   }
   function.addPass(llvm::ADCEPass());
   module.addPass(llvm::createModuleToFunctionPassAdaptor(std::move(function)));

@@ -1,6 +1,6 @@
 #pragma once
-// Runs LLVM's passes over an instantiated module. Level 0 only inlines what must be inlined; level 3 is the pipeline
-// for kernels.
+// Runs LLVM's passes over an instantiated module. Level 0 only inlines what must be inlined; level
+// 3 is the pipeline for kernels.
 namespace llvm {
 class Module;
 class TargetMachine;

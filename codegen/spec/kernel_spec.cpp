@@ -12,7 +12,8 @@
 namespace maskjit::codegen {
 namespace {
 
-// Raise it when the meaning of a cached artifact changes in a way that no other part of the key shows.
+// Raise it when the meaning of a cached artifact changes in a way that no other part of the key
+// shows.
 constexpr int kFormatVersion = 1;
 
 llvm::StringRef bytes_of(const std::string& s) { return s; }
@@ -37,15 +38,19 @@ std::string compute_build_id() {
 std::string KernelSpec::print() const {
   std::string tensors;
   for (const TensorLayout& t : problem.tensors) {
-    tensors += fmt::format("{}{}{}", tensors.empty() ? "" : ",", t.broadcast, t.unit_stride ? "u" : "s");
+    tensors +=
+        fmt::format("{}{}{}", tensors.empty() ? "" : ",", t.broadcast, t.unit_stride ? "u" : "s");
   }
-  return fmt::format("{} element={} d={} dv={} additive={} dense={} tensors=[{}] unit={} tile={}x{} O{}", template_name,
-                     static_cast<int>(problem.element), problem.head_dim, problem.head_dim_v,
-                     static_cast<int>(problem.additive),
-                     problem.dense_results ? 1 : 0, tensors, matrix_unit, tile_q, tile_k, opt_level);
+  return fmt::format(
+      "{} element={} d={} dv={} additive={} dense={} tensors=[{}] unit={} tile={}x{} O{}",
+      template_name, static_cast<int>(problem.element), problem.head_dim, problem.head_dim_v,
+      static_cast<int>(problem.additive), problem.dense_results ? 1 : 0, tensors, matrix_unit,
+      tile_q, tile_k, opt_level);
 }
 
-std::string SpecKey::hex() const { return llvm::toHex(llvm::ArrayRef<uint8_t>(bytes), /*LowerCase=*/true); }
+std::string SpecKey::hex() const {
+  return llvm::toHex(llvm::ArrayRef<uint8_t>(bytes), /*LowerCase=*/true);
+}
 
 const std::string& build_id_text() {
   static const std::string id = compute_build_id();
@@ -53,7 +58,8 @@ const std::string& build_id_text() {
 }
 
 SpecKey spec_key(const ir::Program& program, const KernelSpec& spec, const Target& target) {
-  // Names and defaults of parameters and tensors do not reach the code: positions stand for them in the key.
+  // Names and defaults of parameters and tensors do not reach the code: positions stand for them in
+  // the key.
   ir::Function canonical = ir::compact(program.function, /*drop_unused_params=*/false);
   canonical.set_name("main");
   for (size_t i = 0; i < canonical.params().size(); ++i) {

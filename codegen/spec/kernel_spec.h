@@ -1,6 +1,6 @@
 #pragma once
-// The request for one specialisation of a template, and its key. Everything that is baked into a kernel is in
-// the mask program, the KernelSpec or the Target: nothing else may influence the code.
+// The request for one specialisation of a template, and its key. Everything that is baked into a
+// kernel is in the mask program, the KernelSpec or the Target: nothing else may influence the code.
 #include <array>
 #include <cstdint>
 #include <string>
@@ -15,8 +15,8 @@ namespace maskjit::codegen {
 
 // What is known of a tensor argument when the kernel is compiled.
 struct TensorLayout {
-  uint8_t broadcast = 0;     // bit d: dimension d has extent 1 and broadcasts
-  bool unit_stride = true;   // of the last dimension, where it does not broadcast
+  uint8_t broadcast = 0;    // bit d: dimension d has extent 1 and broadcasts
+  bool unit_stride = true;  // of the last dimension, where it does not broadcast
   bool operator==(const TensorLayout&) const = default;
 };
 
@@ -29,7 +29,8 @@ struct ProblemSpec {
   std::vector<TensorLayout> tensors;  // by Function::tensors index
   // The call wants dense weights, or row maxima over all keys.
   bool dense_results = false;
-  // A hint for template selection, not baked: at most 16 query rows (q_len * group) share a key head.
+  // A hint for template selection, not baked: at most 16 query rows (q_len * group) share a key
+  // head.
   bool short_queries = false;
 };
 
@@ -39,7 +40,7 @@ struct KernelSpec {
   std::string matrix_unit;  // "fma_32_registers", ...
   int tile_q = 64;
   int tile_k = 64;
-  int opt_level = 3;  // 0 or 3
+  int opt_level = 3;          // 0 or 3
   std::string print() const;  // canonical, one line: part of the key
 };
 

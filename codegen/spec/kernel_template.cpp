@@ -8,23 +8,26 @@ namespace {
 constexpr int kMaxBlockedHeadDim = 256;
 
 bool wants_pairs(const ProblemSpec& problem, const Target& target) {
-  return problem.element == MJ_BF16 && problem.head_dim % 2 == 0 && target.level >= HostLevel::Avx512Bf16;
+  return problem.element == MJ_BF16 && problem.head_dim % 2 == 0 &&
+         target.level >= HostLevel::Avx512Bf16;
 }
 
 Support supports_blocked(const ProblemSpec& problem) {
   if (problem.head_dim > kMaxBlockedHeadDim || problem.head_dim_v > kMaxBlockedHeadDim) {
-    return Support::no(fmt::format("head dimensions {} and {}: blocked kernels go up to {}", problem.head_dim,
-                                   problem.head_dim_v, kMaxBlockedHeadDim));
+    return Support::no(fmt::format("head dimensions {} and {}: blocked kernels go up to {}",
+                                   problem.head_dim, problem.head_dim_v, kMaxBlockedHeadDim));
   }
   return {};
 }
 
 Support decode_supports(const ir::Program&, const ProblemSpec& problem, const Target&) {
   if (!problem.short_queries) {
-    return Support::no("more than 16 query rows share a key head: the forward kernel reuses keys better");
+    return Support::no(
+        "more than 16 query rows share a key head: the forward kernel reuses keys better");
   }
   if (problem.dense_results) {
-    return Support::no("dense weights and the maximum over all keys need a second pass over the keys");
+    return Support::no(
+        "dense weights and the maximum over all keys need a second pass over the keys");
   }
   return supports_blocked(problem);
 }
@@ -71,17 +74,18 @@ KernelSpec reference_specialise(const ProblemSpec& problem, const Target&) {
 
 const std::vector<KernelTemplate>& kernel_templates() {
   static const std::vector<KernelTemplate> templates = {
-      {"host/attention_decode", "a few query rows against many keys, split over the keys", decode_supports,
-       decode_specialise},
-      {"host/attention_forward", "blocked attention with online softmax", forward_supports, forward_specialise},
+      {"host/attention_decode", "a few query rows against many keys, split over the keys",
+       decode_supports, decode_specialise},
+      {"host/attention_forward", "blocked attention with online softmax", forward_supports,
+       forward_specialise},
       {"host/attention_reference", "one row at a time; supports everything", reference_supports,
        reference_specialise},
   };
   return templates;
 }
 
-Selection select_template(const ir::Program& program, const ProblemSpec& problem, const Target& target,
-                          std::string_view only) {
+Selection select_template(const ir::Program& program, const ProblemSpec& problem,
+                          const Target& target, std::string_view only) {
   Selection selection;
   for (const KernelTemplate& t : kernel_templates()) {
     if (!only.empty() && t.name != only) {

@@ -35,7 +35,7 @@ struct Selection {
   std::vector<Refusal> refused;
 };
 // `only`: the name of the single template to consider; empty: all of them.
-Selection select_template(const ir::Program& program, const ProblemSpec& problem, const Target& target,
-                          std::string_view only = {});
+Selection select_template(const ir::Program& program, const ProblemSpec& problem,
+                          const Target& target, std::string_view only = {});
 
 }  // namespace maskjit::codegen

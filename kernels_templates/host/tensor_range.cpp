@@ -1,6 +1,6 @@
-// Minimum and maximum of a stretch of a tensor's last dimension, from the block summaries: what TensorMin and
-// TensorMax of the tile functions are lowered to. Blocks that the stretch only touches count in full, so the
-// result may be wider than the stretch's own, never narrower.
+// Minimum and maximum of a stretch of a tensor's last dimension, from the block summaries: what
+// TensorMin and TensorMax of the tile functions are lowered to. Blocks that the stretch only
+// touches count in full, so the result may be wider than the stretch's own, never narrower.
 #include "kernels_templates/host/common/vector.h"
 #include "kernels_templates/include/hooks.h"
 
@@ -44,16 +44,20 @@ MJ_INLINE T extreme(const MjTensor* t, int32_t rank, bool broadcast, const int64
 
 extern "C" {
 // subscripts: the leading dimensions', then lo and hi of the last one.
-__attribute__((noinline)) int64_t mj_tensor_min_int(const MjTensor* t, int32_t rank, bool broadcast, const int64_t* subscripts) {
+__attribute__((noinline)) int64_t mj_tensor_min_int(const MjTensor* t, int32_t rank, bool broadcast,
+                                                    const int64_t* subscripts) {
   return mj::extreme<int64_t, true>(t, rank, broadcast, subscripts);
 }
-__attribute__((noinline)) int64_t mj_tensor_max_int(const MjTensor* t, int32_t rank, bool broadcast, const int64_t* subscripts) {
+__attribute__((noinline)) int64_t mj_tensor_max_int(const MjTensor* t, int32_t rank, bool broadcast,
+                                                    const int64_t* subscripts) {
   return mj::extreme<int64_t, false>(t, rank, broadcast, subscripts);
 }
-__attribute__((noinline)) float mj_tensor_min_float(const MjTensor* t, int32_t rank, bool broadcast, const int64_t* subscripts) {
+__attribute__((noinline)) float mj_tensor_min_float(const MjTensor* t, int32_t rank, bool broadcast,
+                                                    const int64_t* subscripts) {
   return mj::extreme<float, true>(t, rank, broadcast, subscripts);
 }
-__attribute__((noinline)) float mj_tensor_max_float(const MjTensor* t, int32_t rank, bool broadcast, const int64_t* subscripts) {
+__attribute__((noinline)) float mj_tensor_max_float(const MjTensor* t, int32_t rank, bool broadcast,
+                                                    const int64_t* subscripts) {
   return mj::extreme<float, false>(t, rank, broadcast, subscripts);
 }
 }

@@ -1,5 +1,6 @@
 #pragma once
-// The bitcode of every template source, by its path without extension: "host/attention_forward/attention_forward".
+// The bitcode of every template source, by its path without extension:
+// "host/attention_forward/attention_forward".
 #include <cstddef>
 #include <span>
 

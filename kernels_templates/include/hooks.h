@@ -1,36 +1,38 @@
 #pragma once
-// What a template leaves undefined and codegen defines at instantiation: specialisation constants and the
-// functions lowered from the mask and the score. Positions are absolute and fit 31 bits.
+// What a template leaves undefined and codegen defines at instantiation: specialisation constants
+// and the functions lowered from the mask and the score. Positions are absolute and fit 31 bits.
 #include "kernels_templates/include/kernel_abi.h"
 
 extern "C" {
 
 // Constants of the shape and types.
-extern const int32_t mj_head_dim;       // D
-extern const int32_t mj_head_dim_v;     // Dv
-extern const int32_t mj_element;        // MjElement of query, key, value, output
-extern const int32_t mj_additive;       // MjElement of the additive mask, MJ_NONE without one
-extern const int32_t mj_dense_results;  // 1: dense weights and the maximum over all keys may be asked for
+extern const int32_t mj_head_dim;    // D
+extern const int32_t mj_head_dim_v;  // Dv
+extern const int32_t mj_element;     // MjElement of query, key, value, output
+extern const int32_t mj_additive;    // MjElement of the additive mask, MJ_NONE without one
+extern const int32_t
+    mj_dense_results;  // 1: dense weights and the maximum over all keys may be asked for
 // Constants of the plan.
-extern const int32_t mj_tile_q;         // query rows of a tile, a multiple of 16
-extern const int32_t mj_tile_k;         // keys of a tile, a multiple of 32
-extern const int32_t mj_pairs;          // 1: the matrix unit multiplies pairs of bf16, 0: f32
+extern const int32_t mj_tile_q;  // query rows of a tile, a multiple of 16
+extern const int32_t mj_tile_k;  // keys of a tile, a multiple of 32
+extern const int32_t mj_pairs;   // 1: the matrix unit multiplies pairs of bf16, 0: f32
 // Constants of the mask and the score.
-extern const int32_t mj_mask_full;      // 1: every element is active
-extern const int32_t mj_score_identity; // 1: the score is the scaled logit
-extern const int32_t mj_by_head;        // 1: the mask depends on head or kv_head
-extern const int32_t mj_range_count;    // key ranges of a query block, 1 to mj_max_ranges
+extern const int32_t mj_mask_full;       // 1: every element is active
+extern const int32_t mj_score_identity;  // 1: the score is the scaled logit
+extern const int32_t mj_by_head;         // 1: the mask depends on head or kv_head
+extern const int32_t mj_range_count;     // key ranges of a query block, 1 to mj_max_ranges
 enum { mj_max_ranges = 8 };
 
 // Is key k active for query q?
-bool mj_keep(const MjAttentionArgs* args, int32_t batch, int32_t head, int32_t kv_head, int32_t q, int32_t k);
+bool mj_keep(const MjAttentionArgs* args, int32_t batch, int32_t head, int32_t kv_head, int32_t q,
+             int32_t k);
 // The new logit of scaled logit s.
-float mj_score(const MjAttentionArgs* args, int32_t batch, int32_t head, int32_t kv_head, int32_t q, int32_t k,
-               float s);
+float mj_score(const MjAttentionArgs* args, int32_t batch, int32_t head, int32_t kv_head, int32_t q,
+               int32_t k, float s);
 // 0 Empty, 1 Partial, 2 Full, for queries q_lo..q_hi and keys k_lo..k_hi, inclusive.
-int32_t mj_tile_class(const MjAttentionArgs* args, int32_t batch, int32_t head, int32_t kv_head, int32_t q_lo,
-                      int32_t q_hi, int32_t k_lo, int32_t k_hi);
+int32_t mj_tile_class(const MjAttentionArgs* args, int32_t batch, int32_t head, int32_t kv_head,
+                      int32_t q_lo, int32_t q_hi, int32_t k_lo, int32_t k_hi);
 // ends[2 i], ends[2 i + 1]: inclusive range i of keys worth visiting, unclipped; empty if lo > hi.
-void mj_key_ranges(const MjAttentionArgs* args, int32_t batch, int32_t head, int32_t kv_head, int32_t q_lo,
-                   int32_t q_hi, int64_t* ends);
+void mj_key_ranges(const MjAttentionArgs* args, int32_t batch, int32_t head, int32_t kv_head,
+                   int32_t q_lo, int32_t q_hi, int64_t* ends);
 }

@@ -1,13 +1,15 @@
 #pragma once
-// The kernel ABI: what a host kernel receives at launch. Plain structs, the only header that templates and
-// runtime share. All strides are in elements; the last dimension of every operand has unit stride.
+// The kernel ABI: what a host kernel receives at launch. Plain structs, the only header that
+// templates and runtime share. All strides are in elements; the last dimension of every operand has
+// unit stride.
 #include <stdint.h>
 
 extern "C" {
 
 enum MjElement : int32_t { MJ_F32 = 0, MJ_F16 = 1, MJ_BF16 = 2, MJ_BOOL = 3, MJ_NONE = 4 };
 
-// Row [batch, head, row] starts at data + batch * batch_stride + head * head_stride + row * row_stride.
+// Row [batch, head, row] starts at data + batch * batch_stride + head * head_stride + row *
+// row_stride.
 struct MjOperand {
   void* data;
   int64_t batch_stride;
@@ -16,9 +18,9 @@ struct MjOperand {
 };
 
 // A tensor argument of the spec, rank up to 4. Dimensions of extent 1 that broadcast have stride 0.
-// Summaries (present if the tile functions ask for them) are the minimum and maximum of each block of
-// mj_summary_block elements of the last dimension, contiguous [leading dimensions..., blocks]: int64_t for
-// integer tensors, float for floating ones.
+// Summaries (present if the tile functions ask for them) are the minimum and maximum of each block
+// of mj_summary_block elements of the last dimension, contiguous [leading dimensions..., blocks]:
+// int64_t for integer tensors, float for floating ones.
 struct MjTensor {
   const void* data;
   int64_t extent[4];
@@ -34,17 +36,19 @@ struct MjAttentionArgs {
   MjOperand key;        // [batch, num_kv_heads, kv_len, head_dim]
   MjOperand value;      // [batch, num_kv_heads, kv_len, head_dim_v]
   MjOperand output;     // [batch, num_heads, q_len, head_dim_v], element type of query
-  MjOperand additive;   // [batch, num_heads, q_len, >= kv_len], strides 0 where it broadcasts; data null: none
+  MjOperand additive;   // [batch, num_heads, q_len, >= kv_len], strides 0 where it broadcasts; data
+                        // null: none
   MjOperand numerator;  // f32 [batch, num_heads, q_len, head_dim_v] or data null
   MjOperand weights;    // f32 [batch, num_heads, q_len, kv_len] or data null
   float* lse;           // f32 [batch, num_heads, q_len] contiguous, or null; likewise the next two
   float* row_max;
   float* denominator;
   int64_t batch_size, num_heads, num_kv_heads, q_len, kv_len;
-  int64_t q_offset;      // absolute position of query row 0
+  int64_t q_offset;  // absolute position of query row 0
   float scale;
-  int32_t row_max_over_all;  // row maximum over every key the additive mask allows, not the active ones
-  const int64_t* scalars;    // run-time parameters in order: integers, or the bits of a double
+  int32_t
+      row_max_over_all;  // row maximum over every key the additive mask allows, not the active ones
+  const int64_t* scalars;  // run-time parameters in order: integers, or the bits of a double
   const MjTensor* tensors;
 };
 

@@ -1,6 +1,7 @@
 #pragma once
-// Source text and positions in it. A SourceFile owns its text; a SourceRange names a half-open range of
-// bytes of one file. Lines and columns are computed on demand, columns count UTF-8 code points from 1.
+// Source text and positions in it. A SourceFile owns its text; a SourceRange names a half-open
+// range of bytes of one file. Lines and columns are computed on demand, columns count UTF-8 code
+// points from 1.
 #include <cstdint>
 #include <memory>
 #include <string>

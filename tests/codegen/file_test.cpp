@@ -1,5 +1,6 @@
-// Partial checks of generated code: each .masker file of files/ starts with "# RUN: <stage> <target> D=<n> <element>"
-// and carries FileCheck directives in its comments, which the text of that stage must match.
+// Partial checks of generated code: each .masker file of files/ starts with "# RUN: <stage>
+// <target> D=<n> <element>" and carries FileCheck directives in its comments, which the text of
+// that stage must match.
 #include <llvm/FileCheck/FileCheck.h>
 #include <llvm/Support/MemoryBuffer.h>
 #include <llvm/Support/SourceMgr.h>
@@ -17,7 +18,8 @@ namespace {
 
 std::vector<std::filesystem::path> files() {
   std::vector<std::filesystem::path> all;
-  for (const auto& entry : std::filesystem::directory_iterator(MASKJIT_SOURCE_DIR "/tests/codegen/files")) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(MASKJIT_SOURCE_DIR "/tests/codegen/files")) {
     if (entry.path().extension() == ".masker") all.push_back(entry.path());
   }
   std::sort(all.begin(), all.end());
@@ -47,14 +49,16 @@ TEST_P(FileTest, MatchesItsDirectives) {
   ProblemSpec problem;
   problem.head_dim = problem.head_dim_v = std::stoi(head_dim.substr(2));
   problem.element = element == "bf16" ? MJ_BF16 : element == "f16" ? MJ_F16 : MJ_F32;
-  for (size_t i = 0; i < bound->program.function.tensors().size(); ++i) problem.tensors.emplace_back();
+  for (size_t i = 0; i < bound->program.function.tensors().size(); ++i)
+    problem.tensors.emplace_back();
   EmitRequest request;
   request.llvm_before = stage == "llvm-before";
   request.llvm = stage == "llvm";
   request.assembly = stage == "asm";
   EmitResult emitted;
-  const auto compiled = compile(bound->program, bound->tiles, *select_template(bound->program, problem, *target).spec,
-                                *target, request, &emitted);
+  const auto compiled =
+      compile(bound->program, bound->tiles, *select_template(bound->program, problem, *target).spec,
+              *target, request, &emitted);
   ASSERT_TRUE(std::holds_alternative<CodeArtifact>(compiled));
   const std::string output = emitted.llvm_before + emitted.llvm + emitted.assembly;
   ASSERT_FALSE(output.empty()) << "unknown stage " << stage;

@@ -1,11 +1,13 @@
-// The key of a specialisation: equal where the code is equal, different where anything baked differs.
+// The key of a specialisation: equal where the code is equal, different where anything baked
+// differs.
 #include "codegen/compile.h"
 #include "masker_dsl/driver/driver.h"
 
 namespace maskjit::codegen {
 namespace {
 
-ir::Program program_of(const std::string& text, const std::map<std::string, driver::ParamValue>& values = {}) {
+ir::Program program_of(const std::string& text,
+                       const std::map<std::string, driver::ParamValue>& values = {}) {
   driver::CheckedSource checked = driver::check("key.masker", text);
   EXPECT_TRUE(checked.program) << diag::render_all(checked.diagnostics);
   diag::DiagnosticEmitter diagnostics;
@@ -14,8 +16,10 @@ ir::Program program_of(const std::string& text, const std::map<std::string, driv
   return bound->program;
 }
 
-SpecKey key_of(const ir::Program& program, const std::function<void(ProblemSpec&)>& change = [](ProblemSpec&) {},
-               const Target& target = Target{HostLevel::Avx2}) {
+SpecKey key_of(
+    const ir::Program& program,
+    const std::function<void(ProblemSpec&)>& change = [](ProblemSpec&) {},
+    const Target& target = Target{HostLevel::Avx2}) {
   ProblemSpec problem;
   problem.head_dim = problem.head_dim_v = 64;
   for (size_t i = 0; i < program.function.tensors().size(); ++i) problem.tensors.emplace_back();
@@ -30,8 +34,9 @@ TEST(Key, RenamingAndReorderingHit) {
   EXPECT_EQ(key, key_of(program_of(kWindow)));
   EXPECT_EQ(key, key_of(program_of("attention b(width: int) { mask local(width) & causal() }",
                                    {{"width", ir::Scalar::of_int(8)}})));
-  EXPECT_EQ(key, key_of(program_of("masker m(w: int) { let near = q - w < k  return near & k <= q }\n"
-                                   "attention c() { mask m(8) }")));
+  EXPECT_EQ(key,
+            key_of(program_of("masker m(w: int) { let near = q - w < k  return near & k <= q }\n"
+                              "attention c() { mask m(8) }")));
   EXPECT_EQ(key_of(program_of("attention a(runtime n: int) { mask local(n) }")),
             key_of(program_of("attention a(runtime m: int = 7) { mask local(m) }")));
 }
@@ -43,19 +48,22 @@ TEST(Key, EverythingBakedMisses) {
       key_of(program_of(kWindow, {{"n", ir::Scalar::of_int(9)}})),
       key_of(program_of("attention a() { mask causal() }")),
       key_of(program_of("attention a(runtime n: int) { mask causal() & local(n) }")),
-      key_of(program_of("attention a(n: int = 8) { mask causal() & local(n)  score softcap(s, 3.0) }")),
+      key_of(program_of(
+          "attention a(n: int = 8) { mask causal() & local(n)  score softcap(s, 3.0) }")),
       key_of(program, [](ProblemSpec& p) { p.head_dim = 128; }),
       key_of(program, [](ProblemSpec& p) { p.head_dim_v = 128; }),
       key_of(program, [](ProblemSpec& p) { p.element = MJ_F16; }),
       key_of(program, [](ProblemSpec& p) { p.additive = MJ_F32; }),
       key_of(program, [](ProblemSpec& p) { p.dense_results = true; }),
       key_of(program, [](ProblemSpec& p) { p.short_queries = true; }),  // another template
-      key_of(program, [](ProblemSpec&) {}, Target{HostLevel::Avx512}),
+      key_of(
+          program, [](ProblemSpec&) {}, Target{HostLevel::Avx512}),
   };
   const std::string tensor = "attention a(t: tensor<i32>[batch, kv_len]) { mask t[batch, k] < q }";
   keys.push_back(key_of(program_of(tensor)));
   keys.push_back(key_of(program_of(tensor), [](ProblemSpec& p) { p.tensors[0].broadcast = 1; }));
-  keys.push_back(key_of(program_of(tensor), [](ProblemSpec& p) { p.tensors[0].unit_stride = false; }));
+  keys.push_back(
+      key_of(program_of(tensor), [](ProblemSpec& p) { p.tensors[0].unit_stride = false; }));
   for (size_t i = 0; i < keys.size(); ++i) {
     for (size_t j = i + 1; j < keys.size(); ++j) EXPECT_NE(keys[i], keys[j]) << i << " and " << j;
   }
@@ -81,7 +89,8 @@ TEST(Selection, SaysWhyTemplatesAreRefused) {
   EXPECT_THAT(large.refused[1].reason, testing::HasSubstr("256"));
   problem.head_dim = problem.head_dim_v = 64;
   problem.short_queries = true;
-  EXPECT_EQ(select_template(program, problem, Target{}).spec->template_name, "host/attention_decode");
+  EXPECT_EQ(select_template(program, problem, Target{}).spec->template_name,
+            "host/attention_decode");
   EXPECT_FALSE(select_template(program, problem, Target{}, "host/no_such_template").spec);
 }
 
@@ -91,7 +100,11 @@ TEST(Load, DamagedObjectsAreErrors) {
   EXPECT_TRUE(std::holds_alternative<CompileError>(load(artifact)));
   artifact.object = "not an object at all";
   EXPECT_TRUE(std::holds_alternative<CompileError>(load(artifact)));
-  artifact.object = std::string("\x7f" "ELF\2\1\1\0", 8) + std::string(200, '\0');
+  artifact.object = std::string(
+                        "\x7f"
+                        "ELF\2\1\1\0",
+                        8) +
+                    std::string(200, '\0');
   EXPECT_TRUE(std::holds_alternative<CompileError>(load(artifact)));
 }
 

@@ -28,8 +28,8 @@ uint64_t seed_from_environment(uint64_t otherwise) {
   return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
 }
 
-// A random integer program: its mask on 64 keys at a time (the vectorised loop), and 20 bits of its value through the
-// score.
+// A random integer program: its mask on 64 keys at a time (the vectorised loop), and 20 bits of its
+// value through the score.
 void compare_random_program(uint64_t seed, const Target& target, int opt_level) {
   random::Generator generator(seed);
   random::FunctionOptions options;
@@ -38,18 +38,21 @@ void compare_random_program(uint64_t seed, const Target& target, int opt_level) 
   std::vector<std::optional<passes::Binding>> bindings;
   for (const ir::Param& param : function.params()) {
     bindings.emplace_back();
-    if (param.time == ir::BindingTime::Const) bindings.back() = random::random_argument(generator, param);
+    if (param.time == ir::BindingTime::Const)
+      bindings.back() = random::random_argument(generator, param);
   }
   ir::Program program;
   program.function = passes::bind_constants(function, bindings);
   ir::Function& f = program.function;
-  // The launch checks that make some subscripts safe do not hold here: every subscript is to be checked.
+  // The launch checks that make some subscripts safe do not hold here: every subscript is to be
+  // checked.
   for (ir::Tensor& tensor : f.mutable_tensors()) {
     for (ir::Dim& dim : tensor.dims) dim = {ir::Dim::Kind::Constant, 0};
   }
   const int64_t shift = random::below(generator, 60);
   const ir::Value bits =
-      f.binary(Op::And, f.binary(Op::Shr, f.result("value"), f.constant_int(shift)), f.constant_int(0xFFFFF));
+      f.binary(Op::And, f.binary(Op::Shr, f.result("value"), f.constant_int(shift)),
+               f.constant_int(0xFFFFF));
   const ir::Value as_score = f.unary(Op::ToFloat, bits);
   for (ir::Result& result : f.mutable_results()) {
     if (result.name == "score") result.value = as_score;
@@ -61,7 +64,8 @@ void compare_random_program(uint64_t seed, const Target& target, int opt_level) 
   problem.head_dim = static_cast<int>(at[Var::HeadDim]);
   for (const interp::TensorValue& t : at.tensors) {
     TensorLayout layout;
-    for (size_t d = 0; d < t.extents.size(); ++d) layout.broadcast |= static_cast<uint8_t>((t.extents[d] == 1) << d);
+    for (size_t d = 0; d < t.extents.size(); ++d)
+      layout.broadcast |= static_cast<uint8_t>((t.extents[d] == 1) << d);
     problem.tensors.push_back(layout);
   }
   const Probe probe(program, trivial_tiles(), problem, target, opt_level);
@@ -96,8 +100,11 @@ INSTANTIATE_TEST_SUITE_P(Targets, RandomPrograms,
                          testing::Values(std::pair{"x86-64+avx2", 3}, std::pair{"x86-64+avx512", 3},
                                          std::pair{"x86-64", 0}),
                          [](const auto& info) {
-                           std::string name = info.param.first + "_O" + std::to_string(info.param.second);
-                           std::replace_if(name.begin(), name.end(), [](char c) { return c == '+' || c == '-'; }, '_');
+                           std::string name =
+                               info.param.first + "_O" + std::to_string(info.param.second);
+                           std::replace_if(
+                               name.begin(), name.end(),
+                               [](char c) { return c == '+' || c == '-'; }, '_');
                            return name;
                          });
 
@@ -159,7 +166,8 @@ TEST(Math, SpecialValuesAreThoseOfTheStandardLibrary) {
       } else if (std::isinf(expected)) {
         EXPECT_EQ(actual, expected) << ir::info(op).name << " of " << x;
       } else {
-        EXPECT_NEAR(actual, expected, 4e-7 * std::fabs(expected) + 1e-37) << ir::info(op).name << " of " << x;
+        EXPECT_NEAR(actual, expected, 4e-7 * std::fabs(expected) + 1e-37)
+            << ir::info(op).name << " of " << x;
       }
     }
   }

@@ -18,14 +18,15 @@ struct ProbeResult {  // as MjProbe in kernels_templates/host/probe/probe.cpp
 
 class Probe {
  public:
-  Probe(const ir::Program& program, const analysis::TileFunctions& tiles, const ProblemSpec& problem,
-        const Target& target, int opt_level) {
+  Probe(const ir::Program& program, const analysis::TileFunctions& tiles,
+        const ProblemSpec& problem, const Target& target, int opt_level) {
     KernelSpec spec;
     spec.template_name = "host/probe";
     spec.problem = problem;
     spec.opt_level = opt_level;
     auto compiled = compile(program, tiles, spec, target);
-    if (auto* error = std::get_if<CompileError>(&compiled)) throw std::runtime_error(error->message);
+    if (auto* error = std::get_if<CompileError>(&compiled))
+      throw std::runtime_error(error->message);
     auto loaded = load(std::get<CodeArtifact>(compiled));
     if (auto* error = std::get_if<CompileError>(&loaded)) throw std::runtime_error(error->message);
     kernel_ = std::move(std::get<0>(loaded));

@@ -45,15 +45,17 @@ TEST(Trace, CausalThroughEveryStage) {
   EmitRequest request;
   request.llvm_before = request.llvm = true;
   EmitResult emitted;
-  const auto artifact = compile(bound->program, bound->tiles, *select_template(bound->program, problem, target).spec,
-                                target, request, &emitted);
+  const auto artifact =
+      compile(bound->program, bound->tiles, *select_template(bound->program, problem, target).spec,
+              target, request, &emitted);
   ASSERT_TRUE(std::holds_alternative<CodeArtifact>(artifact));
   EXPECT_LT(std::get<CodeArtifact>(artifact).object.size(), 24u << 10);
   for (const auto& [stage, text] : {std::pair{"llvm-before contains", &emitted.llvm_before},
                                     std::pair{"llvm contains", &emitted.llvm}}) {
     std::istringstream lines(blocks.at(stage));
     std::string line;
-    while (std::getline(lines, line)) EXPECT_NE(text->find(line), std::string::npos) << stage << ": " << line;
+    while (std::getline(lines, line))
+      EXPECT_NE(text->find(line), std::string::npos) << stage << ": " << line;
   }
 }
 

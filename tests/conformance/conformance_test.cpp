@@ -1,6 +1,7 @@
-// Every executor against the f64 reference on every problem. The tolerance is relative to the error of a plain
-// computation in the same precision: 1.5 times for 16-bit types, 3 times for f32 (whose errors are a few rounding
-// errors of sums in another order), both with a floor of one rounding of the type.
+// Every executor against the f64 reference on every problem. The tolerance is relative to the error
+// of a plain computation in the same precision: 1.5 times for 16-bit types, 3 times for f32 (whose
+// errors are a few rounding errors of sums in another order), both with a floor of one rounding of
+// the type.
 #include <cmath>
 
 #include "tests/conformance/executor.h"
@@ -29,7 +30,8 @@ double norm(const std::vector<double>& v) {
   return std::sqrt(sum);
 }
 
-// Norm of the difference; infinite if a value is not finite where the other is, or differs in infinity.
+// Norm of the difference; infinite if a value is not finite where the other is, or differs in
+// infinity.
 double distance(const std::vector<double>& a, const std::vector<double>& b) {
   if (a.size() != b.size()) return INFINITY;
   double sum = 0;
@@ -66,18 +68,22 @@ TEST_P(Conformance, AgreesWithTheReference) {
   SCOPED_TRACE(description.print());
   const Results expected = problem.reference();
   const Results plain = problem.plain();
-  const double unit = description.element == MJ_F32 ? 6e-8 : description.element == MJ_F16 ? 5e-4 : 4e-3;
+  const double unit = description.element == MJ_F32   ? 6e-8
+                      : description.element == MJ_F16 ? 5e-4
+                                                      : 4e-3;
   const double factor = description.element == MJ_F32 ? 3 : 1.5;
-  // Decoding is planned for several threads in half of the cases, so that keys are split and merged.
+  // Decoding is planned for several threads in half of the cases, so that keys are split and
+  // merged.
   const Results actual = executor->run(problem, index % 2 == 0 ? 1 : 7);
-  const auto check = [&](const char* what, const std::vector<double>& a, const std::vector<double>& e,
-                         const std::vector<double>& p, double floor) {
+  const auto check = [&](const char* what, const std::vector<double>& a,
+                         const std::vector<double>& e, const std::vector<double>& p, double floor) {
     const double error = distance(a, e);
     const double limit = factor * distance(p, e) + floor * norm(e) + 1e-30;
     EXPECT_LE(error, limit) << what << ": error " << error / norm(e) << " relative, plain "
                             << distance(p, e) / norm(e);
   };
-  check("output", actual.output, expected.output, plain.output, description.element == MJ_F32 ? 2e-7 : unit / 8);
+  check("output", actual.output, expected.output, plain.output,
+        description.element == MJ_F32 ? 2e-7 : unit / 8);
   check("numerator", actual.numerator, expected.numerator, plain.numerator, 2e-7);
   check("denominator", actual.denominator, expected.denominator, plain.denominator, 2e-7);
   check("lse", actual.lse, expected.lse, plain.lse, 2e-7);

@@ -1,5 +1,6 @@
 #pragma once
-// What runs a problem: a template compiled natively, or one compiled by the JIT for a target and level.
+// What runs a problem: a template compiled natively, or one compiled by the JIT for a target and
+// level.
 #include <memory>
 #include <string>
 #include <vector>

@@ -9,12 +9,15 @@ namespace {
 class JitExecutor final : public Executor {
  public:
   JitExecutor(const std::string& target, int opt_level, std::string template_name)
-      : target_(*codegen::Target::parse(target)), opt_level_(opt_level), only_(std::move(template_name)) {}
+      : target_(*codegen::Target::parse(target)),
+        opt_level_(opt_level),
+        only_(std::move(template_name)) {}
 
   std::string name() const override {
     std::string name = fmt::format("jit_O{}_{}", opt_level_, target_.print());
     if (!only_.empty()) name += "_" + only_.substr(only_.rfind('_') + 1);
-    std::replace_if(name.begin(), name.end(), [](char c) { return c == '+' || c == '-' || c == '/'; }, '_');
+    std::replace_if(
+        name.begin(), name.end(), [](char c) { return c == '+' || c == '-' || c == '/'; }, '_');
     return name;
   }
 
@@ -53,7 +56,8 @@ class JitExecutor final : public Executor {
 
 }  // namespace
 
-std::unique_ptr<Executor> jit_executor(const std::string& target, int opt_level, const std::string& template_name) {
+std::unique_ptr<Executor> jit_executor(const std::string& target, int opt_level,
+                                       const std::string& template_name) {
   return std::make_unique<JitExecutor>(target, opt_level, template_name);
 }
 

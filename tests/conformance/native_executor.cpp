@@ -3,10 +3,11 @@
 #include "kernels_templates/include/kernel_abi.h"
 #include "tests/conformance/executor.h"
 
-// The constants and hooks that the natively compiled templates leave open. They are set for one problem at a time.
+// The constants and hooks that the natively compiled templates leave open. They are set for one
+// problem at a time.
 extern "C" {
-int32_t mj_head_dim, mj_head_dim_v, mj_element, mj_additive, mj_dense_results, mj_tile_q, mj_tile_k, mj_pairs,
-    mj_mask_full, mj_score_identity, mj_by_head, mj_range_count;
+int32_t mj_head_dim, mj_head_dim_v, mj_element, mj_additive, mj_dense_results, mj_tile_q, mj_tile_k,
+    mj_pairs, mj_mask_full, mj_score_identity, mj_by_head, mj_range_count;
 
 void native_forward_plan(const MjAttentionArgs*, int64_t, MjPlan*);
 void native_forward_run(const MjAttentionArgs*, const MjPlan*, int64_t, int64_t, void*);
@@ -64,14 +65,16 @@ using maskjit::ir::Var;
 
 extern "C" {
 
-bool mj_keep(const MjAttentionArgs*, int32_t batch, int32_t head, int32_t kv_head, int32_t q, int32_t k) {
+bool mj_keep(const MjAttentionArgs*, int32_t batch, int32_t head, int32_t kv_head, int32_t q,
+             int32_t k) {
   current->place(batch, head, kv_head);
   current->at[Var::Query] = q;
   current->at[Var::Key] = k;
   return current->keep(current->at).integer != 0;
 }
 
-float mj_score(const MjAttentionArgs*, int32_t batch, int32_t head, int32_t kv_head, int32_t q, int32_t k, float s) {
+float mj_score(const MjAttentionArgs*, int32_t batch, int32_t head, int32_t kv_head, int32_t q,
+               int32_t k, float s) {
   current->place(batch, head, kv_head);
   current->at[Var::Query] = q;
   current->at[Var::Key] = k;
@@ -79,8 +82,8 @@ float mj_score(const MjAttentionArgs*, int32_t batch, int32_t head, int32_t kv_h
   return static_cast<float>(current->score(current->at).real);
 }
 
-int32_t mj_tile_class(const MjAttentionArgs*, int32_t batch, int32_t head, int32_t kv_head, int32_t q_lo, int32_t q_hi,
-                      int32_t k_lo, int32_t k_hi) {
+int32_t mj_tile_class(const MjAttentionArgs*, int32_t batch, int32_t head, int32_t kv_head,
+                      int32_t q_lo, int32_t q_hi, int32_t k_lo, int32_t k_hi) {
   current->place(batch, head, kv_head);
   current->at[Var::QueryLo] = q_lo;
   current->at[Var::QueryHi] = q_hi;
@@ -90,8 +93,8 @@ int32_t mj_tile_class(const MjAttentionArgs*, int32_t batch, int32_t head, int32
   return current->must(current->at).integer != 0 ? 2 : 1;
 }
 
-void mj_key_ranges(const MjAttentionArgs*, int32_t batch, int32_t head, int32_t kv_head, int32_t q_lo, int32_t q_hi,
-                   int64_t* ends) {
+void mj_key_ranges(const MjAttentionArgs*, int32_t batch, int32_t head, int32_t kv_head,
+                   int32_t q_lo, int32_t q_hi, int64_t* ends) {
   current->place(batch, head, kv_head);
   current->at[Var::QueryLo] = q_lo;
   current->at[Var::QueryHi] = q_hi;
@@ -109,7 +112,8 @@ class NativeExecutor final : public Executor {
   std::string name() const override { return "native_" + template_name_; }
 
   bool considers(const ProblemDescription& d) const override {
-    return template_name_ != "decode" || (d.q_len * (d.num_heads / d.num_kv_heads) <= 16 && !d.dense_results);
+    return template_name_ != "decode" ||
+           (d.q_len * (d.num_heads / d.num_kv_heads) <= 16 && !d.dense_results);
   }
 
   Results run(const Problem& problem, int threads) const override {

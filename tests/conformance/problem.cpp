@@ -65,17 +65,19 @@ double round_to(MjElement element, double v) {
 
 // A source with declarations, or an expression in an attention of its own.
 std::string as_source(const std::string& mask) {
-  if (mask.find("attention") != std::string::npos || mask.find("masker") != std::string::npos) return mask;
+  if (mask.find("attention") != std::string::npos || mask.find("masker") != std::string::npos)
+    return mask;
   return "attention main() {\n  mask " + mask + "\n}\n";
 }
 
 }  // namespace
 
 std::string ProblemDescription::print() const {
-  return fmt::format("{} B{} Hq{} Hkv{} Lq{} Lk{} D{} Dv{} element{} layout{} additive{}{} offset{:+} seed{}", mask, batch,
-                     num_heads, num_kv_heads, q_len, kv_len, head_dim, head_dim_v, static_cast<int>(element),
-                     static_cast<int>(layout), static_cast<int>(additive), dense_results ? " dense" : "",
-                     q_offset_delta, seed);
+  return fmt::format(
+      "{} B{} Hq{} Hkv{} Lq{} Lk{} D{} Dv{} element{} layout{} additive{}{} offset{:+} seed{}",
+      mask, batch, num_heads, num_kv_heads, q_len, kv_len, head_dim, head_dim_v,
+      static_cast<int>(element), static_cast<int>(layout), static_cast<int>(additive),
+      dense_results ? " dense" : "", q_offset_delta, seed);
 }
 
 Problem::Problem(const ProblemDescription& description) : d_(description) {
@@ -99,16 +101,17 @@ void Problem::build_program() {
   spec_.short_queries = d_.q_len * (d_.num_heads / d_.num_kv_heads) <= 16;
 }
 
-OperandData Problem::operand(int64_t heads, int64_t rows, int64_t columns, MjElement element, Layout layout,
-                             const std::function<double(size_t)>& value) const {
+OperandData Problem::operand(int64_t heads, int64_t rows, int64_t columns, MjElement element,
+                             Layout layout, const std::function<double(size_t)>& value) const {
   OperandData data;
   const int64_t row = layout == Layout::Padded ? columns + 7 : columns;
   data.view.row_stride = layout == Layout::RowsFirst ? heads * row : row;
   data.view.head_stride = layout == Layout::RowsFirst ? row : rows * row;
   data.view.batch_stride = heads * rows * row;
   // Exactly as long as the last element needs, so that a sanitizer sees every read past the end.
-  const int64_t last = (d_.batch - 1) * data.view.batch_stride + (heads - 1) * data.view.head_stride +
-                       (rows - 1) * data.view.row_stride + columns;
+  const int64_t last = (d_.batch - 1) * data.view.batch_stride +
+                       (heads - 1) * data.view.head_stride + (rows - 1) * data.view.row_stride +
+                       columns;
   data.bytes.assign(rows > 0 ? static_cast<size_t>(last * bytes_of(element)) : 0, 0x7F);
   data.values.resize(static_cast<size_t>(d_.batch * heads * rows * columns));
   size_t i = 0;
@@ -116,7 +119,8 @@ OperandData Problem::operand(int64_t heads, int64_t rows, int64_t columns, MjEle
     for (int64_t h = 0; h < heads; ++h) {
       for (int64_t r = 0; r < rows; ++r) {
         for (int64_t c = 0; c < columns; ++c, ++i) {
-          const int64_t at = b * data.view.batch_stride + h * data.view.head_stride + r * data.view.row_stride + c;
+          const int64_t at =
+              b * data.view.batch_stride + h * data.view.head_stride + r * data.view.row_stride + c;
           uint8_t* bytes = data.bytes.data() + at * bytes_of(element);
           write_element(bytes, element, value(i));
           data.values[i] = read_element(bytes, element);
@@ -135,7 +139,8 @@ void Problem::build_operands() {
   query_ = operand(d_.num_heads, d_.q_len, d_.head_dim, d_.element, d_.layout, gaussian);
   key_ = operand(d_.num_kv_heads, d_.kv_len, d_.head_dim, d_.element, d_.layout, gaussian);
   value_ = operand(d_.num_kv_heads, d_.kv_len, head_dim_v(), d_.element, d_.layout, gaussian);
-  reference_.shape = {d_.batch, d_.num_heads, d_.num_kv_heads, d_.q_len, d_.kv_len, d_.head_dim, head_dim_v()};
+  reference_.shape = {d_.batch,  d_.num_heads, d_.num_kv_heads, d_.q_len,
+                      d_.kv_len, d_.head_dim,  head_dim_v()};
   reference_.query = query_.values;
   reference_.key = key_.values;
   reference_.value = value_.values;
@@ -152,8 +157,9 @@ void Problem::build_operands() {
   interp::AdditiveMask mask;
   mask.boolean = d_.additive == MJ_BOOL;
   mask.extents = {d_.additive_broadcast ? 1 : d_.batch, heads, d_.q_len, d_.kv_len + extra};
-  mask.values = std::span<const double>(additive_.values)
-                    .first(static_cast<size_t>(mask.extents[0] * heads * d_.q_len * (d_.kv_len + extra)));
+  mask.values =
+      std::span<const double>(additive_.values)
+          .first(static_cast<size_t>(mask.extents[0] * heads * d_.q_len * (d_.kv_len + extra)));
   reference_.additive = mask;
   if (d_.additive_broadcast) {
     additive_.view.batch_stride = 0;
@@ -262,7 +268,8 @@ void Problem::build_tensors() {
     const auto read = [&](int64_t i) {
       ir::Scalar s;
       const uint8_t* at = tensor_bytes_.back().data() + i * size;
-      if (tensor.element == ir::Element::Bool || tensor.element == ir::Element::U8) return ir::Scalar::of_int(*at);
+      if (tensor.element == ir::Element::Bool || tensor.element == ir::Element::U8)
+        return ir::Scalar::of_int(*at);
       if (ir::value_type(tensor.element) == ir::Type::Int) {
         int64_t v = 0;
         std::memcpy(&v, at, static_cast<size_t>(size));
@@ -278,9 +285,11 @@ void Problem::build_tensors() {
     };
     for (int64_t r = 0; r < rows; ++r) {
       for (int64_t b = 0; b < view.blocks; ++b) {
-        int64_t low = std::numeric_limits<int64_t>::max(), high = std::numeric_limits<int64_t>::min();
+        int64_t low = std::numeric_limits<int64_t>::max(),
+                high = std::numeric_limits<int64_t>::min();
         double real_low = kInfinity, real_high = -kInfinity;
-        for (int64_t i = b * mj_summary_block; i < std::min<int64_t>(last, (b + 1) * mj_summary_block); ++i) {
+        for (int64_t i = b * mj_summary_block;
+             i < std::min<int64_t>(last, (b + 1) * mj_summary_block); ++i) {
           const ir::Scalar s = read(r * last + i);
           low = std::min(low, s.integer);
           high = std::max(high, s.integer);
@@ -296,9 +305,11 @@ void Problem::build_tensors() {
     summary_ints_.push_back(std::move(ints));
     summary_floats_.push_back(std::move(floats));
     const bool real = ir::value_type(tensor.element) == ir::Type::Float;
-    view.block_min = real ? static_cast<const void*>(summary_floats_.back().data()) : summary_ints_.back().data();
-    view.block_max = real ? static_cast<const void*>(summary_floats_.back().data() + rows * view.blocks)
-                          : summary_ints_.back().data() + rows * view.blocks;
+    view.block_min = real ? static_cast<const void*>(summary_floats_.back().data())
+                          : summary_ints_.back().data();
+    view.block_max =
+        real ? static_cast<const void*>(summary_floats_.back().data() + rows * view.blocks)
+             : summary_ints_.back().data() + rows * view.blocks;
     tensors_.push_back(view);
   }
 }
@@ -307,9 +318,11 @@ Results Problem::launch(MjPlanFunction plan_function, MjRunFunction run, int thr
   const int64_t rows = d_.batch * d_.num_heads * d_.q_len;
   const auto poison = [](size_t) { return std::numeric_limits<double>::quiet_NaN(); };
   OperandData output = operand(d_.num_heads, d_.q_len, head_dim_v(), d_.element, d_.layout, poison);
-  OperandData numerator = operand(d_.num_heads, d_.q_len, head_dim_v(), MJ_F32, Layout::HeadsFirst, poison);
+  OperandData numerator =
+      operand(d_.num_heads, d_.q_len, head_dim_v(), MJ_F32, Layout::HeadsFirst, poison);
   OperandData weights;
-  if (d_.dense_results) weights = operand(d_.num_heads, d_.q_len, d_.kv_len, MJ_F32, Layout::HeadsFirst, poison);
+  if (d_.dense_results)
+    weights = operand(d_.num_heads, d_.q_len, d_.kv_len, MJ_F32, Layout::HeadsFirst, poison);
   std::vector<float> lse(static_cast<size_t>(rows), NAN), row_max = lse, denominator = lse;
   MjAttentionArgs args{};
   args.query = query_.view;
@@ -353,7 +366,8 @@ Results Problem::launch(MjPlanFunction plan_function, MjRunFunction run, int thr
       for (int64_t h = 0; h < d_.num_heads; ++h) {
         for (int64_t r = 0; r < d_.q_len; ++r) {
           for (int64_t c = 0; c < columns; ++c) {
-            const int64_t at = b * data.view.batch_stride + h * data.view.head_stride + r * data.view.row_stride + c;
+            const int64_t at = b * data.view.batch_stride + h * data.view.head_stride +
+                               r * data.view.row_stride + c;
             values.push_back(read_element(data.bytes.data() + at * bytes_of(element), element));
           }
         }
@@ -374,11 +388,13 @@ Results Problem::reference() const {
   interp::AttentionOptions options;
   options.dense_weights = d_.dense_results;
   options.row_max_over_all = d_.dense_results;
-  const interp::AttentionResults r = interp::reference_attention(bound_.program.function, reference_, options);
+  const interp::AttentionResults r =
+      interp::reference_attention(bound_.program.function, reference_, options);
   return {r.output, r.numerator, r.lse, r.row_max, r.denominator, r.weights};
 }
 
-// Sums in f32, probabilities and output rounded to the element type: what eager attention does at best.
+// Sums in f32, probabilities and output rounded to the element type: what eager attention does at
+// best.
 Results Problem::plain() const {
   Results r;
   const int64_t group = d_.num_heads / d_.num_kv_heads;
@@ -399,7 +415,8 @@ Results Problem::plain() const {
   for (int64_t b = 0; b < d_.batch; ++b) {
     for (int64_t h = 0; h < d_.num_heads; ++h) {
       for (int64_t i = 0; i < d_.q_len; ++i) {
-        const double* q = query_.values.data() + ((b * d_.num_heads + h) * d_.q_len + i) * d_.head_dim;
+        const double* q =
+            query_.values.data() + ((b * d_.num_heads + h) * d_.q_len + i) * d_.head_dim;
         const int64_t kv = b * d_.num_kv_heads + h / group;
         std::vector<float> logits;
         std::vector<bool> active;
@@ -411,14 +428,17 @@ Results Problem::plain() const {
         for (int64_t j = 0; j < d_.kv_len; ++j) {
           float x = 0;
           const double* k = key_.values.data() + (kv * d_.kv_len + j) * d_.head_dim;
-          for (int d = 0; d < d_.head_dim; ++d) x += static_cast<float>(q[d]) * static_cast<float>(k[d]);
+          for (int d = 0; d < d_.head_dim; ++d)
+            x += static_cast<float>(q[d]) * static_cast<float>(k[d]);
           at[ir::Var::Key] = j;
           at.score = x * static_cast<float>(*reference_.scale);
           x = static_cast<float>(score(at).real);
           if (reference_.additive) {
             const auto& e = reference_.additive->extents;
-            const int64_t index = (((e[0] == 1 ? 0 : b) * e[1] + (e[1] == 1 ? 0 : h)) * e[2] + i) * e[3] + j;
-            const float a = static_cast<float>(reference_.additive->values[static_cast<size_t>(index)]);
+            const int64_t index =
+                (((e[0] == 1 ? 0 : b) * e[1] + (e[1] == 1 ? 0 : h)) * e[2] + i) * e[3] + j;
+            const float a =
+                static_cast<float>(reference_.additive->values[static_cast<size_t>(index)]);
             x += d_.additive == MJ_BOOL ? (a != 0 ? 0.0f : -INFINITY) : a;
           }
           active.push_back(keep(at).integer != 0);
@@ -430,12 +450,15 @@ Results Problem::plain() const {
         float l = 0;
         std::vector<float> sums(static_cast<size_t>(columns));
         for (int64_t j = 0; j < d_.kv_len; ++j) {
-          float e = active[static_cast<size_t>(j)] && !empty ? std::exp(logits[static_cast<size_t>(j)] - m) : 0.0f;
+          float e = active[static_cast<size_t>(j)] && !empty
+                        ? std::exp(logits[static_cast<size_t>(j)] - m)
+                        : 0.0f;
           l += e;
           logits[static_cast<size_t>(j)] = e;
           e = static_cast<float>(round_to(d_.element, e));
           const double* v = value_.values.data() + (kv * d_.kv_len + j) * columns;
-          for (int d = 0; d < columns; ++d) sums[static_cast<size_t>(d)] += e * static_cast<float>(v[d]);
+          for (int d = 0; d < columns; ++d)
+            sums[static_cast<size_t>(d)] += e * static_cast<float>(v[d]);
         }
         const float reported = d_.dense_results ? all : m;
         const float rescale = empty ? 0.0f : std::exp(m - reported);

@@ -1,5 +1,6 @@
 #pragma once
-// A problem: one bound spec, shapes, types, layouts and data, and the launch arguments that a kernel gets for it.
+// A problem: one bound spec, shapes, types, layouts and data, and the launch arguments that a
+// kernel gets for it.
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -22,7 +23,8 @@ struct ProblemDescription {
   MjElement element = MJ_F32;
   Layout layout = Layout::HeadsFirst;
   MjElement additive = MJ_NONE;
-  bool additive_broadcast = true;  // [1, 1, q_len, kv_len], else [batch, num_heads, q_len, kv_len + 3]
+  bool additive_broadcast =
+      true;  // [1, 1, q_len, kv_len], else [batch, num_heads, q_len, kv_len + 3]
   std::map<std::string, double> runtime;
   std::map<std::string, driver::ParamValue> baked;
   bool dense_results = false;  // weights, and the row maximum over all keys
@@ -58,8 +60,8 @@ class Problem {
 
   // Runs a kernel given by its entry points on poisoned outputs and reads back what it wrote.
   Results launch(MjPlanFunction plan, MjRunFunction run, int threads) const;
-  // The f64 reference, and straightforward attention in the problem's own precision: what errors are measured
-  // against and relative to.
+  // The f64 reference, and straightforward attention in the problem's own precision: what errors
+  // are measured against and relative to.
   Results reference() const;
   Results plain() const;
 
@@ -67,8 +69,8 @@ class Problem {
   void build_program();
   void build_operands();
   void build_tensors();
-  OperandData operand(int64_t heads, int64_t rows, int64_t columns, MjElement element, Layout layout,
-                      const std::function<double(size_t)>& value) const;
+  OperandData operand(int64_t heads, int64_t rows, int64_t columns, MjElement element,
+                      Layout layout, const std::function<double(size_t)>& value) const;
 
   ProblemDescription d_;
   driver::BoundProgram bound_;

@@ -19,13 +19,17 @@ const std::vector<NamedMask>& masks() {
       {"attention main() {\n mask full()\n score alibi(s)\n}", {}},
       {"window(17, 9) | strided(13)", {}},
       {"attention main(doc: tensor<i32>[batch, kv_len]) {\n mask causal() & document(doc)\n}", {}},
-      {"attention main(runtime n: int, runtime cap: float) {\n mask causal() & local(n)\n score cap * tanh(s / cap)\n}",
+      {"attention main(runtime n: int, runtime cap: float) {\n mask causal() & local(n)\n score "
+       "cap * tanh(s / cap)\n}",
        {{"n", 33}, {"cap", 3.5}}},
-      {"attention main(seq_len: tensor<i32>[batch], bias: tensor<f32>[num_heads, kv_len]) {\n mask padding(seq_len)\n"
+      {"attention main(seq_len: tensor<i32>[batch], bias: tensor<f32>[num_heads, kv_len]) {\n mask "
+       "padding(seq_len)\n"
        " score s + bias[head, k]\n}",
        {}},
       {"block_diagonal(29) | local(10%)", {}},
-      {"attention main() {\n mask k % 3 != 1 & (head % 2 == 0 | k <= q)\n score s + exp(-0.01 * abs(q - k))\n}", {}},
+      {"attention main() {\n mask k % 3 != 1 & (head % 2 == 0 | k <= q)\n score s + exp(-0.01 * "
+       "abs(q - k))\n}",
+       {}},
       {"attention main(flag: tensor<bool>[kv_len], bias: tensor<f16>[q_len, kv_len]) {\n"
        " mask causal() | global(flag)\n score s * 0.5 + bias[q_index, k]\n}",
        {}},
@@ -45,9 +49,10 @@ std::vector<ProblemDescription> conformance_problems() {
   };
   // Primes, tile edges, 0 and 1, q_len above and below kv_len, groups, decoding.
   const std::vector<Shape> shapes = {
-      {1, 2, 1, 64, 64},  {2, 3, 3, 67, 131}, {1, 4, 2, 1, 257},   {1, 2, 2, 128, 192}, {2, 4, 4, 1, 1},
-      {1, 1, 1, 65, 63},  {1, 6, 2, 13, 101}, {1, 8, 1, 1, 513},   {1, 2, 1, 97, 37},   {3, 2, 2, 2, 64},
-      {1, 1, 1, 200, 300}, {2, 2, 1, 3, 0},    {1, 2, 2, 129, 128}, {1, 12, 4, 5, 96},   {1, 16, 1, 16, 70},
+      {1, 2, 1, 64, 64},   {2, 3, 3, 67, 131}, {1, 4, 2, 1, 257},   {1, 2, 2, 128, 192},
+      {2, 4, 4, 1, 1},     {1, 1, 1, 65, 63},  {1, 6, 2, 13, 101},  {1, 8, 1, 1, 513},
+      {1, 2, 1, 97, 37},   {3, 2, 2, 2, 64},   {1, 1, 1, 200, 300}, {2, 2, 1, 3, 0},
+      {1, 2, 2, 129, 128}, {1, 12, 4, 5, 96},  {1, 16, 1, 16, 70},
   };
   const int dims[] = {64, 40, 128, 32, 80, 96, 192, 256, 8, 17};
   const MjElement elements[] = {MJ_F32, MJ_BF16, MJ_F16, MJ_BF16, MJ_F32};

@@ -1,6 +1,7 @@
-// Decoding on the host: a few query rows (q_len times the group) against many keys, bound by the bandwidth of keys
-// and values. Keys and values are read once, in place, in their own element type; the visited key tiles are split
-// evenly over the threads and the parts merged by log-sum-exp in a second phase.
+// Decoding on the host: a few query rows (q_len times the group) against many keys, bound by the
+// bandwidth of keys and values. Keys and values are read once, in place, in their own element type;
+// the visited key tiles are split evenly over the threads and the parts merged by log-sum-exp in a
+// second phase.
 #include "kernels_templates/host/common/epilogue.h"
 #include "kernels_templates/host/common/key_tiles.h"
 #include "kernels_templates/host/common/scores.h"
@@ -50,9 +51,9 @@ template <int kStep>
 MJ_INLINE void add_halves(F32x16* r) {
 #define MJ_LOW(l) (((l) & kStep) ? 16 + (l) - kStep : (l))
 #define MJ_HIGH(l) (((l) & kStep) ? 16 + (l) : (l) + kStep)
-#define MJ_SHUFFLE(X)                                                                                          \
-  __builtin_shufflevector(a, b, X(0), X(1), X(2), X(3), X(4), X(5), X(6), X(7), X(8), X(9), X(10), X(11), X(12), \
-                          X(13), X(14), X(15))
+#define MJ_SHUFFLE(X)                                                                              \
+  __builtin_shufflevector(a, b, X(0), X(1), X(2), X(3), X(4), X(5), X(6), X(7), X(8), X(9), X(10), \
+                          X(11), X(12), X(13), X(14), X(15))
 #pragma clang loop unroll(full)
   for (int i = 0; i < kStep; ++i) {
     const F32x16 a = r[i];
@@ -72,7 +73,8 @@ MJ_INLINE F32x16 products(const float* query, const void* const* keys) {
   for (int d = 0; d < mj_head_dim; d += kLanes) {
     const F32x16 q = load(query + d);
 #pragma clang loop unroll(full)
-    for (int i = 0; i < 16; ++i) sums[i] = fma(load_columns(keys[i], d, mj_head_dim, mj_element), q, sums[i]);
+    for (int i = 0; i < 16; ++i)
+      sums[i] = fma(load_columns(keys[i], d, mj_head_dim, mj_element), q, sums[i]);
   }
   add_halves<8>(sums);
   add_halves<4>(sums);
@@ -81,7 +83,8 @@ MJ_INLINE F32x16 products(const float* query, const void* const* keys) {
   return sums[0];
 }
 
-// The query in vectors as load_columns cuts the keys: where the last one overlaps the one before, it is 0.
+// The query in vectors as load_columns cuts the keys: where the last one overlaps the one before,
+// it is 0.
 MJ_INLINE void pack_query_row(const void* row, float* packed) {
   for (int d = 0; d < mj_head_dim; d += kLanes) {
     F32x16 v = load_columns(row, d, mj_head_dim, mj_element);
@@ -101,8 +104,8 @@ MJ_INLINE void close_gap(float* sums) {
 
 // sums[r] += weights[r] V for kRows rows over the tile.
 template <int kRows>
-MJ_INLINE void add_values(const MjAttentionArgs* args, const RowBlock& block, int64_t k_begin, int count,
-                          const float* weights, float* sums) {
+MJ_INLINE void add_values(const MjAttentionArgs* args, const RowBlock& block, int64_t k_begin,
+                          int count, const float* weights, float* sums) {
   constexpr int kVectors = 4;
   const int columns = padded_value_columns();
   for (int d = 0; d < columns; d += kVectors * kLanes) {
@@ -111,7 +114,8 @@ MJ_INLINE void add_values(const MjAttentionArgs* args, const RowBlock& block, in
     for (int r = 0; r < kRows; ++r) {
 #pragma clang loop unroll(full)
       for (int v = 0; v < kVectors; ++v) {
-        part[r][v] = d + v * kLanes < columns ? load(sums + r * columns + d + v * kLanes) : splat(0.0f);
+        part[r][v] =
+            d + v * kLanes < columns ? load(sums + r * columns + d + v * kLanes) : splat(0.0f);
       }
     }
     for (int j = 0; j < count; ++j) {
@@ -121,7 +125,8 @@ MJ_INLINE void add_values(const MjAttentionArgs* args, const RowBlock& block, in
         if (d + v * kLanes >= columns) continue;
         const F32x16 value = load_columns(row, d + v * kLanes, mj_head_dim_v, mj_element);
 #pragma clang loop unroll(full)
-        for (int r = 0; r < kRows; ++r) part[r][v] = fma(splat(weights[r * mj_tile_k + j]), value, part[r][v]);
+        for (int r = 0; r < kRows; ++r)
+          part[r][v] = fma(splat(weights[r * mj_tile_k + j]), value, part[r][v]);
       }
     }
 #pragma clang loop unroll(full)
@@ -134,7 +139,8 @@ MJ_INLINE void add_values(const MjAttentionArgs* args, const RowBlock& block, in
   }
 }
 
-MJ_OUTLINE void visit_tile(const MjAttentionArgs* args, const RowBlock& block, const Scratch& s, int64_t tile) {
+MJ_OUTLINE void visit_tile(const MjAttentionArgs* args, const RowBlock& block, const Scratch& s,
+                           int64_t tile) {
   const int64_t k_begin = tile * mj_tile_k;
   const int64_t left = args->kv_len - k_begin;
   const int count = left < mj_tile_k ? static_cast<int>(left) : mj_tile_k;
@@ -172,7 +178,8 @@ MJ_OUTLINE void visit_tile(const MjAttentionArgs* args, const RowBlock& block, c
   }
   int r = 0;
   for (; r + kRowStep <= rows; r += kRowStep) {
-    add_values<kRowStep>(args, block, k_begin, count, s.scores + r * mj_tile_k, s.sums + r * columns);
+    add_values<kRowStep>(args, block, k_begin, count, s.scores + r * mj_tile_k,
+                         s.sums + r * columns);
   }
   for (; r < rows; ++r) {
     add_values<1>(args, block, k_begin, count, s.scores + r * mj_tile_k, s.sums + r * columns);
@@ -190,7 +197,8 @@ MJ_INLINE RowBlock block_of(const MjAttentionArgs* args, const MjPlan* plan, int
   b.batch = static_cast<int32_t>(key_head / args->num_kv_heads);
   b.kv_head = static_cast<int32_t>(key_head % args->num_kv_heads);
   b.head = static_cast<int32_t>(b.kv_head * group + head);
-  b.heads = static_cast<int32_t>(group - head < p[kHeadsPerBlock] ? group - head : p[kHeadsPerBlock]);
+  b.heads =
+      static_cast<int32_t>(group - head < p[kHeadsPerBlock] ? group - head : p[kHeadsPerBlock]);
   b.query = i / p[kHeadBlocks] * p[kQueriesPerBlock];
   const int64_t left = args->q_len - b.query;
   b.queries = static_cast<int32_t>(left < p[kQueriesPerBlock] ? left : p[kQueriesPerBlock]);
@@ -202,7 +210,8 @@ MJ_INLINE float* part_of(const MjPlan* plan, int64_t block, int64_t split, int r
   return static_cast<float*>(plan->workspace) + index * part_floats();
 }
 
-MJ_INLINE void run_split(const MjAttentionArgs* args, const MjPlan* plan, int64_t item, void* scratch) {
+MJ_INLINE void run_split(const MjAttentionArgs* args, const MjPlan* plan, int64_t item,
+                         void* scratch) {
   const int64_t splits = plan->parameters[kSplits];
   const int64_t index = item / splits;
   const int64_t split = item % splits;
@@ -211,7 +220,8 @@ MJ_INLINE void run_split(const MjAttentionArgs* args, const MjPlan* plan, int64_
   const int columns = padded_value_columns();
   const int rows = block.rows();
   for (int r = 0; r < rows; ++r) {
-    const void* query = row_of(args->query, mj_element, block.batch, block.head_of(r), block.query_of(r));
+    const void* query =
+        row_of(args->query, mj_element, block.batch, block.head_of(r), block.query_of(r));
     pack_query_row(query, s.queries + r * padded_head_columns());
     for (int d = 0; d < columns; d += kLanes) store(s.sums + r * columns + d, splat(0.0f));
     s.maximum[r] = kNegativeInfinity;
@@ -221,8 +231,8 @@ MJ_INLINE void run_split(const MjAttentionArgs* args, const MjPlan* plan, int64_
   runs.count = 0;
   const int32_t q_lo = position(args, block.query);
   for (int h = 0; h < (mj_by_head ? block.heads : 1); ++h) {
-    add_key_tiles(args, block.batch, block.head + h, block.kv_head, q_lo, q_lo + block.queries - 1, 0, args->kv_len,
-                  runs);
+    add_key_tiles(args, block.batch, block.head + h, block.kv_head, q_lo, q_lo + block.queries - 1,
+                  0, args->kv_len, runs);
   }
   int64_t tiles = 0;
   for (int i = 0; i < runs.count; ++i) tiles += runs.end[i] - runs.begin[i];
@@ -233,7 +243,8 @@ MJ_INLINE void run_split(const MjAttentionArgs* args, const MjPlan* plan, int64_
     const int64_t first = skip < length ? skip : length;
     skip -= first;
     const int64_t visited = length - first < take ? length - first : take;
-    for (int64_t tile = 0; tile < visited; ++tile) visit_tile(args, block, s, runs.begin[i] + first + tile);
+    for (int64_t tile = 0; tile < visited; ++tile)
+      visit_tile(args, block, s, runs.begin[i] + first + tile);
     take -= visited;
   }
   for (int r = 0; r < rows; ++r) {
@@ -249,7 +260,8 @@ MJ_INLINE void run_split(const MjAttentionArgs* args, const MjPlan* plan, int64_
   }
 }
 
-MJ_INLINE void merge(const MjAttentionArgs* args, const MjPlan* plan, int64_t index, void* scratch) {
+MJ_INLINE void merge(const MjAttentionArgs* args, const MjPlan* plan, int64_t index,
+                     void* scratch) {
   const RowBlock block = block_of(args, plan, index);
   const Scratch s = layout(scratch);
   const int columns = padded_value_columns();
@@ -308,7 +320,8 @@ void mj_plan(const MjAttentionArgs* args, int64_t threads, MjPlan* plan) {
   plan->workspace_bytes = splits > 1 ? blocks * splits * kMaxRows * part_floats() * 4 : 0;
 }
 
-void mj_run(const MjAttentionArgs* args, const MjPlan* plan, int64_t phase, int64_t item, void* scratch) {
+void mj_run(const MjAttentionArgs* args, const MjPlan* plan, int64_t phase, int64_t item,
+            void* scratch) {
   if (phase == 0) {
     mj::run_split(args, plan, item, scratch);
   } else {

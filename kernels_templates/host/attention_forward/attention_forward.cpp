@@ -1,9 +1,9 @@
 // Blocked attention for the host: tiles of mj_tile_q query rows by mj_tile_k keys, online softmax.
 //
-// An item is a few row blocks of one key head, so that a packed key and value tile serves all of them. For each
-// key tile that the analysis does not exclude, and each row block for which it is not empty:
-// scores = Q K^T by the matrix unit, logits (only where there is a score, an additive mask or a partial tile),
-// softmax update, accumulators += P V.
+// An item is a few row blocks of one key head, so that a packed key and value tile serves all of
+// them. For each key tile that the analysis does not exclude, and each row block for which it is
+// not empty: scores = Q K^T by the matrix unit, logits (only where there is a score, an additive
+// mask or a partial tile), softmax update, accumulators += P V.
 #include "kernels_templates/host/common/epilogue.h"
 #include "kernels_templates/host/common/key_tiles.h"
 #include "kernels_templates/host/common/pack.h"
@@ -16,7 +16,14 @@ namespace {
 constexpr int kMaxBlocks = 4;  // row blocks of an item
 
 // MjPlan::parameters of this kernel.
-enum Parameter { kHeadsPerBlock, kQueriesPerBlock, kQueryBlocks, kHeadBlocks, kBlocksPerItem, kChunks };
+enum Parameter {
+  kHeadsPerBlock,
+  kQueriesPerBlock,
+  kQueryBlocks,
+  kHeadBlocks,
+  kBlocksPerItem,
+  kChunks
+};
 
 struct Scratch {
   uint32_t* queries;  // [kMaxBlocks][mj_tile_q][words]
@@ -47,7 +54,8 @@ MJ_INLINE Scratch layout(void* base) {
   const int columns = padded_value_columns();
   // Rows shorter than a vector are written as whole vectors.
   s.queries = reinterpret_cast<uint32_t*>(take(rows * query_words() + kLanes));
-  s.keys = reinterpret_cast<uint32_t*>(take(static_cast<int64_t>(query_words() + kLanes) * mj_tile_k));
+  s.keys =
+      reinterpret_cast<uint32_t*>(take(static_cast<int64_t>(query_words() + kLanes) * mj_tile_k));
   s.values = reinterpret_cast<uint32_t*>(take(static_cast<int64_t>(mj_tile_k) * columns));
   s.scores = reinterpret_cast<float*>(take(static_cast<int64_t>(mj_tile_q) * mj_tile_k));
   s.weights = reinterpret_cast<uint32_t*>(take(static_cast<int64_t>(mj_tile_q) * mj_tile_k / 2));
@@ -65,16 +73,19 @@ MJ_INLINE int keys_of_tile(const MjAttentionArgs* args, int64_t tile) {
   return left < mj_tile_k ? static_cast<int>(left) : mj_tile_k;
 }
 
-// scores = Q K^T, then logits in place. Returns the factor that turns what is stored into base-2 exponents.
-MJ_OUTLINE float tile_logits(const MjAttentionArgs* args, const RowBlock& block, const uint32_t* queries,
-                            const Scratch& s, int64_t tile, int count, int32_t tile_class) {
+// scores = Q K^T, then logits in place. Returns the factor that turns what is stored into base-2
+// exponents.
+MJ_OUTLINE float tile_logits(const MjAttentionArgs* args, const RowBlock& block,
+                             const uint32_t* queries, const Scratch& s, int64_t tile, int count,
+                             int32_t tile_class) {
   const int rows = block.rows();
   const int words = query_words();
-  mj_unit_multiply(queries, words, s.keys, mj_tile_k, s.scores, mj_tile_k, round_up(rows, 16), mj_tile_k, words,
-                   false);
+  mj_unit_multiply(queries, words, s.keys, mj_tile_k, s.scores, mj_tile_k, round_up(rows, 16),
+                   mj_tile_k, words, false);
   const int64_t k_begin = tile * mj_tile_k;
   const bool predicate = !mj_mask_full && tile_class != 2;
-  const bool plain = mj_score_identity && mj_additive == MJ_NONE && !predicate && count == mj_tile_k;
+  const bool plain =
+      mj_score_identity && mj_additive == MJ_NONE && !predicate && count == mj_tile_k;
   if (plain) return args->scale * kLog2E;
   for (int r = 0; r < rows; ++r) {
     float* x = s.scores + r * mj_tile_k;
@@ -88,8 +99,9 @@ MJ_OUTLINE float tile_logits(const MjAttentionArgs* args, const RowBlock& block,
 }
 
 // One tile of one row block: softmax update and accumulators += P V.
-MJ_OUTLINE void accumulate_tile(const RowBlock& block, const Scratch& s, float factor, float* sums, float* maximum,
-                               float* total, const uint32_t* values, int32_t value_stride) {
+MJ_OUTLINE void accumulate_tile(const RowBlock& block, const Scratch& s, float factor, float* sums,
+                                float* maximum, float* total, const uint32_t* values,
+                                int32_t value_stride) {
   const int rows = block.rows();
   const int columns = padded_value_columns();
   for (int r = 0; r < rows; ++r) {
@@ -112,19 +124,21 @@ MJ_OUTLINE void accumulate_tile(const RowBlock& block, const Scratch& s, float f
   }
   const int inner = mj_pairs ? mj_tile_k / 2 : mj_tile_k;
   const uint32_t* weights = mj_pairs ? s.weights : reinterpret_cast<const uint32_t*>(s.scores);
-  mj_unit_multiply(weights, inner, values, value_stride, sums, columns, round_up(rows, 16), columns, inner, true);
+  mj_unit_multiply(weights, inner, values, value_stride, sums, columns, round_up(rows, 16), columns,
+                   inner, true);
 }
 
 // The row maximum over every key that the additive mask allows (MjAttentionArgs::row_max_over_all).
-MJ_OUTLINE void maximum_over_all(const MjAttentionArgs* args, const RowBlock* blocks, int count_blocks,
-                                const Scratch& s) {
+MJ_OUTLINE void maximum_over_all(const MjAttentionArgs* args, const RowBlock* blocks,
+                                 int count_blocks, const Scratch& s) {
   const int words = query_words();
   const int64_t tiles = (args->kv_len + mj_tile_k - 1) / mj_tile_k;
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int count = keys_of_tile(args, tile);
     pack_keys(args, blocks[0].batch, blocks[0].kv_head, tile * mj_tile_k, count, words, s.keys);
     for (int t = 0; t < count_blocks; ++t) {
-      const float factor = tile_logits(args, blocks[t], s.queries + t * mj_tile_q * words, s, tile, count, 2);
+      const float factor =
+          tile_logits(args, blocks[t], s.queries + t * mj_tile_q * words, s, tile, count, 2);
       for (int r = 0; r < blocks[t].rows(); ++r) {
         float& allowed = s.allowed[t * mj_tile_q + r];
         const float largest = row_maximum(s.scores + r * mj_tile_k, mj_tile_k, factor);
@@ -135,7 +149,8 @@ MJ_OUTLINE void maximum_over_all(const MjAttentionArgs* args, const RowBlock* bl
 }
 
 // Dense weights e / denominator of one row block; inactive tiles are zeros.
-MJ_OUTLINE void write_weights(const MjAttentionArgs* args, const RowBlock& block, const Scratch& s, int t) {
+MJ_OUTLINE void write_weights(const MjAttentionArgs* args, const RowBlock& block, const Scratch& s,
+                              int t) {
   const int words = query_words();
   const int64_t tiles = (args->kv_len + mj_tile_k - 1) / mj_tile_k;
   for (int64_t tile = 0; tile < tiles; ++tile) {
@@ -144,7 +159,8 @@ MJ_OUTLINE void write_weights(const MjAttentionArgs* args, const RowBlock& block
     float factor = 0.0f;
     if (tile_class != 0) {
       pack_keys(args, block.batch, block.kv_head, tile * mj_tile_k, count, words, s.keys);
-      factor = tile_logits(args, block, s.queries + t * mj_tile_q * words, s, tile, count, tile_class);
+      factor =
+          tile_logits(args, block, s.queries + t * mj_tile_q * words, s, tile, count, tile_class);
     }
     for (int r = 0; r < block.rows(); ++r) {
       float* out = static_cast<float*>(const_cast<void*>(
@@ -160,7 +176,8 @@ MJ_OUTLINE void write_weights(const MjAttentionArgs* args, const RowBlock& block
 }
 
 // The row blocks of an item; returns their number.
-MJ_INLINE int blocks_of_item(const MjAttentionArgs* args, const MjPlan* plan, int64_t item, RowBlock* blocks) {
+MJ_INLINE int blocks_of_item(const MjAttentionArgs* args, const MjPlan* plan, int64_t item,
+                             RowBlock* blocks) {
   const int64_t* p = plan->parameters;
   const int64_t key_heads = args->batch_size * args->num_kv_heads;
   // Later queries first: under causal masks they are the heavy ones.
@@ -176,7 +193,8 @@ MJ_INLINE int blocks_of_item(const MjAttentionArgs* args, const MjPlan* plan, in
     b.batch = static_cast<int32_t>(batch);
     b.kv_head = static_cast<int32_t>(kv_head);
     b.head = static_cast<int32_t>(kv_head * group + head);
-    b.heads = static_cast<int32_t>(group - head < p[kHeadsPerBlock] ? group - head : p[kHeadsPerBlock]);
+    b.heads =
+        static_cast<int32_t>(group - head < p[kHeadsPerBlock] ? group - head : p[kHeadsPerBlock]);
     b.query = i / p[kHeadBlocks] * p[kQueriesPerBlock];
     const int64_t left = args->q_len - b.query;
     b.queries = static_cast<int32_t>(left < p[kQueriesPerBlock] ? left : p[kQueriesPerBlock]);
@@ -184,7 +202,8 @@ MJ_INLINE int blocks_of_item(const MjAttentionArgs* args, const MjPlan* plan, in
   return count;
 }
 
-MJ_INLINE void run_item(const MjAttentionArgs* args, const MjPlan* plan, int64_t item, void* scratch) {
+MJ_INLINE void run_item(const MjAttentionArgs* args, const MjPlan* plan, int64_t item,
+                        void* scratch) {
   RowBlock blocks[kMaxBlocks];
   const int count_blocks = blocks_of_item(args, plan, item, blocks);
   const Scratch s = layout(scratch);
@@ -203,10 +222,12 @@ MJ_INLINE void run_item(const MjAttentionArgs* args, const MjPlan* plan, int64_t
       store(s.total + t * mj_tile_q + r, splat(0.0f));
       store(s.allowed + t * mj_tile_q + r, splat(kNegativeInfinity));
     }
-    for (int i = 0; i < mj_tile_q * columns; i += kLanes) store(s.sums + t * mj_tile_q * columns + i, splat(0.0f));
+    for (int i = 0; i < mj_tile_q * columns; i += kLanes)
+      store(s.sums + t * mj_tile_q * columns + i, splat(0.0f));
     const int32_t q_lo = position(args, b.query);
     for (int h = 0; h < (mj_by_head ? b.heads : 1); ++h) {
-      add_key_tiles(args, b.batch, b.head + h, b.kv_head, q_lo, q_lo + b.queries - 1, 0, args->kv_len, runs);
+      add_key_tiles(args, b.batch, b.head + h, b.kv_head, q_lo, q_lo + b.queries - 1, 0,
+                    args->kv_len, runs);
     }
   }
   mj_unit_begin();
@@ -225,8 +246,8 @@ MJ_INLINE void run_item(const MjAttentionArgs* args, const MjPlan* plan, int64_t
       pack_keys(args, blocks[0].batch, blocks[0].kv_head, k_begin, count, words, s.keys);
       const uint32_t* values = s.values;
       int32_t value_stride = columns;
-      const bool in_place = mj_element == MJ_F32 && mj_head_dim_v % kLanes == 0 && count == mj_tile_k &&
-                            args->value.row_stride < (1 << 20);
+      const bool in_place = mj_element == MJ_F32 && mj_head_dim_v % kLanes == 0 &&
+                            count == mj_tile_k && args->value.row_stride < (1 << 20);
       if (in_place) {
         values = static_cast<const uint32_t*>(
             row_of(args->value, mj_element, blocks[0].batch, blocks[0].kv_head, k_begin));
@@ -236,17 +257,18 @@ MJ_INLINE void run_item(const MjAttentionArgs* args, const MjPlan* plan, int64_t
       }
       for (int t = 0; t < count_blocks; ++t) {
         if (classes[t] == 0) continue;
-        const float factor =
-            tile_logits(args, blocks[t], s.queries + t * mj_tile_q * words, s, tile, count, classes[t]);
-        accumulate_tile(blocks[t], s, factor, s.sums + t * mj_tile_q * columns, s.maximum + t * mj_tile_q,
-                        s.total + t * mj_tile_q, values, value_stride);
+        const float factor = tile_logits(args, blocks[t], s.queries + t * mj_tile_q * words, s,
+                                         tile, count, classes[t]);
+        accumulate_tile(blocks[t], s, factor, s.sums + t * mj_tile_q * columns,
+                        s.maximum + t * mj_tile_q, s.total + t * mj_tile_q, values, value_stride);
       }
     }
   }
   for (int t = 0; t < count_blocks; ++t) {
     for (int r = 0; r < blocks[t].rows(); ++r) {
       const int i = t * mj_tile_q + r;
-      const float reported = mj_dense_results && args->row_max_over_all ? s.allowed[i] : s.maximum[i];
+      const float reported =
+          mj_dense_results && args->row_max_over_all ? s.allowed[i] : s.maximum[i];
       write_row(args, blocks[t], r, s.sums + i * columns, s.maximum[i], s.total[i], reported);
     }
     if (mj_dense_results && args->weights.data != nullptr) write_weights(args, blocks[t], s, t);

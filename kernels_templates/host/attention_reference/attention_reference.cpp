@@ -1,12 +1,14 @@
-// The simplest attention that is right: one query row an item, no tiles, two passes over the keys in its ranges.
-// It supports every valid problem, head dimensions above the blocked kernels' limit included.
+// The simplest attention that is right: one query row an item, no tiles, two passes over the keys
+// in its ranges. It supports every valid problem, head dimensions above the blocked kernels' limit
+// included.
 #include "kernels_templates/host/common/epilogue.h"
 #include "kernels_templates/host/common/key_tiles.h"
 
 namespace mj {
 namespace {
 
-MJ_OUTLINE float logit_of(const MjAttentionArgs* args, const RowBlock& row, const void* query, int64_t k) {
+MJ_OUTLINE float logit_of(const MjAttentionArgs* args, const RowBlock& row, const void* query,
+                          int64_t k) {
   const void* key = row_of(args->key, mj_element, row.batch, row.kv_head, k);
   float product = 0.0f;
   for (int d = 0; d < mj_head_dim; ++d) {
@@ -23,8 +25,8 @@ MJ_OUTLINE float logit_of(const MjAttentionArgs* args, const RowBlock& row, cons
 }
 
 MJ_INLINE bool active(const MjAttentionArgs* args, const RowBlock& row, int64_t k) {
-  return mj_mask_full ||
-         mj_keep(args, row.batch, row.head, row.kv_head, position(args, row.query), static_cast<int32_t>(k));
+  return mj_mask_full || mj_keep(args, row.batch, row.head, row.kv_head, position(args, row.query),
+                                 static_cast<int32_t>(k));
 }
 
 }  // namespace
@@ -55,7 +57,8 @@ void mj_run(const MjAttentionArgs* args, const MjPlan*, int64_t, int64_t item, v
   add_key_tiles(args, row.batch, row.head, row.kv_head, q, q, 0, args->kv_len, runs);
   const auto for_each_key = [&](auto visit) __attribute__((always_inline)) {
     for (int i = 0; i < runs.count; ++i) {
-      const int64_t end = runs.end[i] * mj_tile_k < args->kv_len ? runs.end[i] * mj_tile_k : args->kv_len;
+      const int64_t end =
+          runs.end[i] * mj_tile_k < args->kv_len ? runs.end[i] * mj_tile_k : args->kv_len;
       for (int64_t k = runs.begin[i] * mj_tile_k; k < end; ++k) {
         if (active(args, row, k)) visit(k, logit_of(args, row, query, k));
       }
@@ -70,7 +73,8 @@ void mj_run(const MjAttentionArgs* args, const MjPlan*, int64_t, int64_t item, v
     const float e = exp2_scalar(__builtin_fmaf(x, kLog2E, -exponent_base(m)));
     const void* value = row_of(args->value, mj_element, row.batch, row.kv_head, k);
     l += e;
-    for (int d = 0; d < mj_head_dim_v; ++d) sums[d] = __builtin_fmaf(e, load_element(value, d, mj_element), sums[d]);
+    for (int d = 0; d < mj_head_dim_v; ++d)
+      sums[d] = __builtin_fmaf(e, load_element(value, d, mj_element), sums[d]);
   });
   float reported = m;
   if (mj_dense_results && args->row_max_over_all) {
@@ -82,10 +86,12 @@ void mj_run(const MjAttentionArgs* args, const MjPlan*, int64_t, int64_t item, v
   }
   write_row(args, row, 0, sums, m, l, reported);
   if (!mj_dense_results || args->weights.data == nullptr) return;
-  float* weights = static_cast<float*>(const_cast<void*>(row_of(args->weights, MJ_F32, row.batch, row.head, row.query)));
+  float* weights = static_cast<float*>(
+      const_cast<void*>(row_of(args->weights, MJ_F32, row.batch, row.head, row.query)));
   for (int64_t k = 0; k < args->kv_len; ++k) weights[k] = 0.0f;
   if (m == kNegativeInfinity) return;
-  for_each_key([&](int64_t k, float x) { weights[k] = exp2_scalar(__builtin_fmaf(x, kLog2E, -m)) / l; });
+  for_each_key(
+      [&](int64_t k, float x) { weights[k] = exp2_scalar(__builtin_fmaf(x, kLog2E, -m)) / l; });
 }
 
 }  // extern "C"

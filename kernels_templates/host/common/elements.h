@@ -9,7 +9,8 @@ MJ_INLINE int element_bytes(int element) {
   return element == MJ_F32 ? 4 : element == MJ_BOOL ? 1 : 2;
 }
 
-MJ_INLINE const void* row_of(const MjOperand& x, int element, int64_t batch, int64_t head, int64_t row) {
+MJ_INLINE const void* row_of(const MjOperand& x, int element, int64_t batch, int64_t head,
+                             int64_t row) {
   const int64_t offset = batch * x.batch_stride + head * x.head_stride + row * x.row_stride;
   return static_cast<const char*>(x.data) + offset * element_bytes(element);
 }
@@ -30,23 +31,26 @@ MJ_INLINE F32x16 widen(U32x16 halves, int element) {
 // Sixteen elements from `row` + `column`.
 MJ_INLINE F32x16 load_elements(const void* row, int64_t column, int element) {
   if (element == MJ_F32) return load(static_cast<const float*>(row) + column);
-  const U16x16u halves = *reinterpret_cast<const U16x16u*>(static_cast<const uint16_t*>(row) + column);
+  const U16x16u halves =
+      *reinterpret_cast<const U16x16u*>(static_cast<const uint16_t*>(row) + column);
   return widen(__builtin_convertvector(halves, U32x16), element);
 }
 
-// A row shorter than a vector: its `count` (1 to 15) elements, the rest 0; nothing past them is read.
+// A row shorter than a vector: its `count` (1 to 15) elements, the rest 0; nothing past them is
+// read.
 MJ_OUTLINE F32x16 load_short_row(const void* row, int count, int element) {
   uint32_t bits[kLanes] = {};
 #pragma clang loop unroll(disable) vectorize(disable)
   for (int i = 0; i < count; ++i) {
-    bits[i] = element == MJ_F32 ? static_cast<const uint32_t*>(row)[i] : static_cast<const uint16_t*>(row)[i];
+    bits[i] = element == MJ_F32 ? static_cast<const uint32_t*>(row)[i]
+                                : static_cast<const uint16_t*>(row)[i];
   }
   const U32x16 v = load_words(bits);
   return element == MJ_F32 ? as_floats(v) : widen(v, element);
 }
 
-// Vectors that cover `columns` columns: one every kLanes, the last one moved back to end with the row, so that a row of
-// at least kLanes columns needs no partial load.
+// Vectors that cover `columns` columns: one every kLanes, the last one moved back to end with the
+// row, so that a row of at least kLanes columns needs no partial load.
 MJ_INLINE int vector_start(int d, int columns) {
   return d + kLanes <= columns || columns < kLanes ? d : columns - kLanes;
 }
@@ -87,7 +91,8 @@ MJ_INLINE uint16_t round_f16(float v) {
     result = 0x7E00u;
   } else if (magnitude >= 0x47800000u) {  // 65536 and more
     result = 0x7C00u;
-  } else if (magnitude < 0x38800000u) {  // below 2^-14: adding 0.5 leaves the subnormal in the low bits
+  } else if (magnitude <
+             0x38800000u) {  // below 2^-14: adding 0.5 leaves the subnormal in the low bits
     result = bits_of(float_of(magnitude) + 0.5f) - 0x3F000000u;
   } else {
     const uint32_t odd = (magnitude >> 13) & 1u;

@@ -1,6 +1,6 @@
 #pragma once
-// Which key tiles a block of queries visits: the key ranges that the analysis derived, clipped, cut to
-// tiles, sorted and merged, so that every tile comes once and in ascending order.
+// Which key tiles a block of queries visits: the key ranges that the analysis derived, clipped, cut
+// to tiles, sorted and merged, so that every tile comes once and in ascending order.
 #include "kernels_templates/host/common/vector.h"
 #include "kernels_templates/include/hooks.h"
 
@@ -44,9 +44,9 @@ MJ_OUTLINE void insert_run(TileRuns& runs, int64_t begin, int64_t end) {
 }
 
 // Adds the tiles that queries q_lo..q_hi of one head may need among keys [key_begin, key_end).
-MJ_OUTLINE void add_key_tiles(const MjAttentionArgs* args, int32_t batch, int32_t head, int32_t kv_head,
-                             int32_t q_lo, int32_t q_hi, int64_t key_begin, int64_t key_end,
-                             TileRuns& runs) {
+MJ_OUTLINE void add_key_tiles(const MjAttentionArgs* args, int32_t batch, int32_t head,
+                              int32_t kv_head, int32_t q_lo, int32_t q_hi, int64_t key_begin,
+                              int64_t key_end, TileRuns& runs) {
   if (key_end <= key_begin) return;
   if (mj_mask_full) {
     insert_run(runs, key_begin / mj_tile_k, (key_end - 1) / mj_tile_k + 1);

@@ -1,12 +1,12 @@
 #pragma once
-// exp, log and tanh in f32 without branches, so that loops over them vectorise. Errors below 2 ulp (exp, tanh)
-// and 3 ulp (log) over the normal range; the polynomials are Chebyshev fits.
+// exp, log and tanh in f32 without branches, so that loops over them vectorise. Errors below 2 ulp
+// (exp, tanh) and 3 ulp (log) over the normal range; the polynomials are Chebyshev fits.
 #include "kernels_templates/host/common/elements.h"
 
 namespace mj {
 
-// exp(x) = 2^n exp(r), r = x - n ln 2 in two parts; inf above 88.72, 0 below -103.97 (subnormals flush to 0
-// below -87.3), NaN stays.
+// exp(x) = 2^n exp(r), r = x - n ln 2 in two parts; inf above 88.72, 0 below -103.97 (subnormals
+// flush to 0 below -87.3), NaN stays.
 MJ_INLINE float exp_scalar(float x) {
   const float clamped = x < -104.0f ? -104.0f : (x > 89.0f ? 89.0f : x);
   const float shifted = clamped * 1.44269504f + 12582912.0f;
@@ -32,7 +32,8 @@ MJ_INLINE float log_scalar(float x) {
   const bool subnormal = x < 0x1p-126f;
   const float scaled = subnormal ? x * 0x1p24f : x;
   const uint32_t shifted = bits_of(scaled) - 0x3F3504F3u;  // sqrt(1/2)
-  const float e = static_cast<float>(static_cast<int32_t>(shifted) >> 23) - (subnormal ? 24.0f : 0.0f);
+  const float e =
+      static_cast<float>(static_cast<int32_t>(shifted) >> 23) - (subnormal ? 24.0f : 0.0f);
   const float f = float_of((shifted & 0x007FFFFFu) + 0x3F3504F3u) - 1.0f;
   float p = -0.0790274377239f;
   p = __builtin_fmaf(p, f, 0.126223198492f);
@@ -47,7 +48,8 @@ MJ_INLINE float log_scalar(float x) {
   low = __builtin_fmaf(-0.5f, square, low);
   const float value = __builtin_fmaf(e, 0.693359375f, f + low);
   const float not_number = float_of(0x7FC00000u);
-  const float at_edge = x == 0.0f ? -__builtin_inff() : (x > 0.0f ? x : not_number);  // inf stays inf
+  const float at_edge =
+      x == 0.0f ? -__builtin_inff() : (x > 0.0f ? x : not_number);  // inf stays inf
   return x > 0.0f && x < __builtin_inff() ? value : at_edge;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
-// A block of at most mj_tile_q query rows that share a key head: `heads` consecutive query heads of the group
-// times `queries` consecutive query rows. Short queries (decoding) put several heads into one block.
+// A block of at most mj_tile_q query rows that share a key head: `heads` consecutive query heads of
+// the group times `queries` consecutive query rows. Short queries (decoding) put several heads into
+// one block.
 #include "kernels_templates/host/common/elements.h"
 
 namespace mj {
@@ -8,9 +9,9 @@ namespace mj {
 struct RowBlock {
   int32_t batch;
   int32_t kv_head;
-  int32_t head;     // first query head
+  int32_t head;  // first query head
   int32_t heads;
-  int64_t query;    // first query row (index, not position)
+  int64_t query;  // first query row (index, not position)
   int32_t queries;
 
   MJ_MEMBER int rows() const { return heads * queries; }
@@ -29,13 +30,15 @@ MJ_INLINE int64_t result_index(const MjAttentionArgs* args, const RowBlock& bloc
 }
 
 // The class of a key tile for all rows of the block.
-MJ_OUTLINE int32_t classify(const MjAttentionArgs* args, const RowBlock& block, int64_t k_begin, int count) {
+MJ_OUTLINE int32_t classify(const MjAttentionArgs* args, const RowBlock& block, int64_t k_begin,
+                            int count) {
   if (mj_mask_full) return 2;
   const int32_t q_lo = position(args, block.query);
   const int32_t q_hi = q_lo + block.queries - 1;
   const int32_t k_lo = static_cast<int32_t>(k_begin);
   const int32_t k_hi = k_lo + count - 1;
-  int32_t result = mj_tile_class(args, block.batch, block.head, block.kv_head, q_lo, q_hi, k_lo, k_hi);
+  int32_t result =
+      mj_tile_class(args, block.batch, block.head, block.kv_head, q_lo, q_hi, k_lo, k_hi);
   if (mj_by_head) {
     for (int h = 1; h < block.heads; ++h) {
       const int32_t other =

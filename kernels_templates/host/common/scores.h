@@ -1,13 +1,14 @@
 #pragma once
-// From products to logits: scale, score function, additive mask and predicate, one row of a tile at a time.
+// From products to logits: scale, score function, additive mask and predicate, one row of a tile at
+// a time.
 #include "kernels_templates/host/common/row_block.h"
 
 namespace mj {
 
 // The logit of one product s = <q, k>.
 template <bool kPredicate>
-MJ_INLINE float logit(const MjAttentionArgs* args, int32_t batch, int32_t head, int32_t kv_head, int32_t q, int32_t k,
-                      const void* additive, float s) {
+MJ_INLINE float logit(const MjAttentionArgs* args, int32_t batch, int32_t head, int32_t kv_head,
+                      int32_t q, int32_t k, const void* additive, float s) {
   s *= args->scale;
   if (!mj_score_identity) s = mj_score(args, batch, head, kv_head, q, k, s);
   if (mj_additive != MJ_NONE) s += load_additive(additive, k);
@@ -15,11 +16,11 @@ MJ_INLINE float logit(const MjAttentionArgs* args, int32_t batch, int32_t head, 
   return s;
 }
 
-// x[j] becomes the logit of key k_begin + j for j < count, -inf where `kPredicate` and the mask excludes the key, and on
-// the columns from count to mj_tile_k.
+// x[j] becomes the logit of key k_begin + j for j < count, -inf where `kPredicate` and the mask
+// excludes the key, and on the columns from count to mj_tile_k.
 template <bool kPredicate>
-MJ_INLINE void logits_of_row(const MjAttentionArgs* args, const RowBlock& block, int row, int64_t k_begin, int count,
-                             float* __restrict x) {
+MJ_INLINE void logits_of_row(const MjAttentionArgs* args, const RowBlock& block, int row,
+                             int64_t k_begin, int count, float* __restrict x) {
   const int32_t head = block.head_of(row);
   const int64_t query = block.query_of(row);
   const int32_t q = position(args, query);
@@ -37,7 +38,8 @@ MJ_INLINE void logits_of_row(const MjAttentionArgs* args, const RowBlock& block,
     }
   }
 #pragma clang loop vectorize(disable) unroll(disable)
-  for (; j < count; ++j) x[j] = logit<kPredicate>(args, batch, head, kv_head, q, k + j, additive, x[j]);
+  for (; j < count; ++j)
+    x[j] = logit<kPredicate>(args, batch, head, kv_head, q, k + j, additive, x[j]);
 #pragma clang loop vectorize(disable) unroll(disable)
   for (; j < mj_tile_k; ++j) x[j] = -__builtin_inff();
 }

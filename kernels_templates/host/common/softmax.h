@@ -1,6 +1,7 @@
 #pragma once
-// Online softmax in the base-2 domain: m = max of t = factor * x, e = 2^(t - m). `factor` is log2(e) for logits
-// and scale * log2(e) for raw products, so that plain tiles need no pass of their own to scale.
+// Online softmax in the base-2 domain: m = max of t = factor * x, e = 2^(t - m). `factor` is
+// log2(e) for logits and scale * log2(e) for raw products, so that plain tiles need no pass of
+// their own to scale.
 #include "kernels_templates/host/common/exp2.h"
 #include "kernels_templates/host/common/math.h"
 
@@ -23,8 +24,11 @@ MJ_INLINE float exponentials(float* x, int columns, float factor, float base) {
   return sum(total);
 }
 
-// What to subtract for a row maximum: 0 for a row without active keys, so that its exponentials are 0.
-MJ_INLINE float exponent_base(float maximum) { return maximum == kNegativeInfinity ? 0.0f : maximum; }
+// What to subtract for a row maximum: 0 for a row without active keys, so that its exponentials are
+// 0.
+MJ_INLINE float exponent_base(float maximum) {
+  return maximum == kNegativeInfinity ? 0.0f : maximum;
+}
 
 MJ_INLINE float exp2_scalar(float x) { return exp2(splat(x))[0]; }
 

@@ -46,7 +46,11 @@ MJ_INLINE float max_of(F32x16 v) {
   return d > c ? d : c;
 }
 
-MJ_INLINE constexpr int round_up(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
-MJ_INLINE constexpr int64_t round_up64(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
+MJ_INLINE constexpr int round_up(int n, int multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
+MJ_INLINE constexpr int64_t round_up64(int64_t n, int64_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
 
 }  // namespace mj

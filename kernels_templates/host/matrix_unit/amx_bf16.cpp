@@ -1,11 +1,13 @@
-// bf16 multiplication by AMX: tiles of 16 x 16 f32, each tdpbf16ps adds 16 x 32 by 32 x 16 products. Blocks of
-// 2 x 2 result tiles (registers 0 to 3), two tiles of a (4, 5) and two of b (6, 7).
+// bf16 multiplication by AMX: tiles of 16 x 16 f32, each tdpbf16ps adds 16 x 32 by 32 x 16
+// products. Blocks of 2 x 2 result tiles (registers 0 to 3), two tiles of a (4, 5) and two of b (6,
+// 7).
 #include <immintrin.h>
 
 #include "kernels_templates/host/common/vector.h"
 #include "kernels_templates/host/matrix_unit/matrix_unit.h"
 
-#define MJ_AMX_TARGET __attribute__((target("amx-tile,amx-bf16,avx512f,avx512bw,avx512vl,avx512bf16")))
+#define MJ_AMX_TARGET \
+  __attribute__((target("amx-tile,amx-bf16,avx512f,avx512bw,avx512vl,avx512bf16")))
 
 namespace {
 
@@ -35,8 +37,9 @@ MJ_AMX_TARGET void mj_unit_begin() {
 
 MJ_AMX_TARGET void mj_unit_end() { _tile_release(); }
 
-MJ_AMX_TARGET void mj_unit_multiply(const uint32_t* a, int32_t lda, const uint32_t* b, int32_t ldb, float* c,
-                                    int32_t ldc, int32_t m, int32_t n, int32_t k, bool accumulate) {
+MJ_AMX_TARGET void mj_unit_multiply(const uint32_t* a, int32_t lda, const uint32_t* b, int32_t ldb,
+                                    float* c, int32_t ldc, int32_t m, int32_t n, int32_t k,
+                                    bool accumulate) {
   const int64_t a_bytes = int64_t{4} * lda;
   const int64_t b_bytes = int64_t{4} * ldb;
   const int64_t c_bytes = int64_t{4} * ldc;

@@ -10,8 +10,8 @@ namespace {
 
 template <int kRows, int kColumns>
 MJ_BF16_TARGET static inline __attribute__((always_inline)) void multiply_block(
-    const uint32_t* __restrict a, int64_t lda, const uint32_t* __restrict b, int64_t ldb, float* __restrict c,
-    int64_t ldc, int64_t k, bool accumulate) {
+    const uint32_t* __restrict a, int64_t lda, const uint32_t* __restrict b, int64_t ldb,
+    float* __restrict c, int64_t ldc, int64_t k, bool accumulate) {
   __m512 sums[kRows][kColumns];
   const uint32_t* rows[kRows];
 #pragma clang loop unroll(full)
@@ -54,8 +54,9 @@ const int32_t mj_unit_k_words = 1;
 void mj_unit_begin() {}
 void mj_unit_end() {}
 
-MJ_BF16_TARGET void mj_unit_multiply(const uint32_t* a, int32_t lda, const uint32_t* b, int32_t ldb, float* c,
-                                     int32_t ldc, int32_t m, int32_t n, int32_t k, bool accumulate) {
+MJ_BF16_TARGET void mj_unit_multiply(const uint32_t* a, int32_t lda, const uint32_t* b, int32_t ldb,
+                                     float* c, int32_t ldc, int32_t m, int32_t n, int32_t k,
+                                     bool accumulate) {
   int32_t j = 0;
   for (; j + 32 <= n; j += 32) {
     for (int32_t i = 0; i < m; i += 8) {

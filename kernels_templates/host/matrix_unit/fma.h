@@ -1,14 +1,15 @@
 #pragma once
-// c (+)= a b in f32 by register blocks of kRows x (kColumns * 16): each step broadcasts kRows words of a and
-// loads kColumns vectors of b. Rows must be a multiple of kRows.
+// c (+)= a b in f32 by register blocks of kRows x (kColumns * 16): each step broadcasts kRows words
+// of a and loads kColumns vectors of b. Rows must be a multiple of kRows.
 #include "kernels_templates/host/common/vector.h"
 #include "kernels_templates/host/matrix_unit/matrix_unit.h"
 
 namespace mj {
 
 template <int kRows, int kColumns>
-MJ_INLINE void multiply_block(const float* __restrict a, int64_t lda, const float* __restrict b, int64_t ldb,
-                              float* __restrict c, int64_t ldc, int64_t k, bool accumulate) {
+MJ_INLINE void multiply_block(const float* __restrict a, int64_t lda, const float* __restrict b,
+                              int64_t ldb, float* __restrict c, int64_t ldc, int64_t k,
+                              bool accumulate) {
   F32x16 sums[kRows][kColumns];
   const float* rows[kRows];
 #pragma clang loop unroll(full)
@@ -43,12 +44,13 @@ MJ_INLINE void multiply_block(const float* __restrict a, int64_t lda, const floa
 }
 
 template <int kRows, int kColumns>
-MJ_INLINE void multiply_f32(const float* a, int lda, const float* b, int ldb, float* c, int ldc, int m, int n,
-                            int k, bool accumulate) {
+MJ_INLINE void multiply_f32(const float* a, int lda, const float* b, int ldb, float* c, int ldc,
+                            int m, int n, int k, bool accumulate) {
   int j = 0;
   for (; j + kColumns * kLanes <= n; j += kColumns * kLanes) {
     for (int i = 0; i < m; i += kRows) {
-      multiply_block<kRows, kColumns>(a + i * lda, lda, b + j, ldb, c + i * ldc + j, ldc, k, accumulate);
+      multiply_block<kRows, kColumns>(a + i * lda, lda, b + j, ldb, c + i * ldc + j, ldc, k,
+                                      accumulate);
     }
   }
   if (kColumns > 1 && odd_column_blocks()) {

@@ -1,5 +1,6 @@
-// Not a kernel: evaluates the hooks at the point that a test gives, so that lowering is compared with the interpreter
-// value by value. plan->parameters: batch, head, kv_head, q_lo, q_hi, k_lo, k_hi, bits of the score (f32).
+// Not a kernel: evaluates the hooks at the point that a test gives, so that lowering is compared
+// with the interpreter value by value. plan->parameters: batch, head, kv_head, q_lo, q_hi, k_lo,
+// k_hi, bits of the score (f32).
 #include "kernels_templates/host/common/elements.h"
 
 extern "C" {
@@ -11,7 +12,9 @@ struct MjProbe {
   int32_t keep[64];  // of keys k_lo .. k_lo + 63
 };
 
-void mj_plan(const MjAttentionArgs*, int64_t, MjPlan* plan) { plan->scratch_bytes = sizeof(MjProbe); }
+void mj_plan(const MjAttentionArgs*, int64_t, MjPlan* plan) {
+  plan->scratch_bytes = sizeof(MjProbe);
+}
 
 void mj_run(const MjAttentionArgs* args, const MjPlan* plan, int64_t, int64_t, void* scratch) {
   MjProbe* __restrict probe = static_cast<MjProbe*>(scratch);

@@ -1,4 +1,5 @@
-// A window of 1,024 keys over a million: time in proportion to the active tiles, memory that of inputs and outputs.
+// A window of 1,024 keys over a million: time in proportion to the active tiles, memory that of
+// inputs and outputs.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -33,7 +34,8 @@ int64_t peak_memory() {
 void reset_peak_memory() { std::ofstream("/proc/self/clear_refs") << "5"; }
 
 struct Operands {
-  explicit Operands(int64_t length) : bytes(static_cast<size_t>(4 * length * kHeadDim * 2)), rows(length) {
+  explicit Operands(int64_t length)
+      : bytes(static_cast<size_t>(4 * length * kHeadDim * 2)), rows(length) {
     auto* halves = reinterpret_cast<uint16_t*>(bytes.data());
     // bf16 between -2 and 2: sign and mantissa from a counter, a few exponents.
     for (size_t i = 0; i < bytes.size() / 2; ++i) {
@@ -42,7 +44,8 @@ struct Operands {
     }
   }
   TensorView view(int index) {
-    return TensorView::contiguous(bytes.data() + index * rows * kHeadDim * 2, ElementType::BF16, {1, 1, rows, kHeadDim});
+    return TensorView::contiguous(bytes.data() + index * rows * kHeadDim * 2, ElementType::BF16,
+                                  {1, 1, rows, kHeadDim});
   }
   std::vector<uint8_t> bytes;  // query, key, value, output
   int64_t rows;
@@ -50,8 +53,9 @@ struct Operands {
 
 double seconds_of_run(const Attention& attention, Operands& operands) {
   const auto start = std::chrono::steady_clock::now();
-  const Status done = attention.run({.query = operands.view(0), .key = operands.view(1), .value = operands.view(2)},
-                                    {.output = operands.view(3)});
+  const Status done =
+      attention.run({.query = operands.view(0), .key = operands.view(1), .value = operands.view(2)},
+                    {.output = operands.view(3)});
   EXPECT_TRUE(done.ok()) << done.error().message;
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -78,15 +82,19 @@ TEST(Scaling, WindowOverAMillionKeys) {
     EXPECT_LT(after - before, int64_t{64} << 20) << "bytes above inputs and outputs";
   }
   double small_best = 1e9;
-  // Interleaved, the best of each: other work on the machine only adds time. A noisy machine gets more rounds.
+  // Interleaved, the best of each: other work on the machine only adds time. A noisy machine gets
+  // more rounds.
   const auto proportional = [&] { return large_best < 1.3 * 16 * small_best; };
   for (int round = 0; round < 3 || (round < 12 && !proportional()); ++round) {
-    for (int i = 0; i < 6; ++i) small_best = std::min(small_best, seconds_of_run(*attention, small));
+    for (int i = 0; i < 6; ++i)
+      small_best = std::min(small_best, seconds_of_run(*attention, small));
     large_best = std::min(large_best, seconds_of_run(*attention, large));
   }
-  std::printf("window 1024, D 64, bf16: 64k %.1f ms, 1M %.1f ms, ratio %.2f (16 times the tiles), %.1f MB above the operands\n",
-              small_best * 1e3, large_best * 1e3, large_best / small_best,
-              static_cast<double>(after - before) / (1 << 20));
+  std::printf(
+      "window 1024, D 64, bf16: 64k %.1f ms, 1M %.1f ms, ratio %.2f (16 times the tiles), %.1f MB "
+      "above the operands\n",
+      small_best * 1e3, large_best * 1e3, large_best / small_best,
+      static_cast<double>(after - before) / (1 << 20));
   EXPECT_TRUE(proportional());
 }
 
