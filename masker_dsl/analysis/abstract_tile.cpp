@@ -65,7 +65,7 @@ Narrowed AbstractTile::narrow(const Conjunction& literals, bool keys_too) {
   for (const auto& [terms, bounds] : directions_of(literals)) {
     if (terms.size() != 1) continue;
     const auto [term, coefficient] = terms[0];
-    if (!keys_too && source_.has_key(term)) continue;
+    if ((!keys_too && source_.has_key(term)) || is_over_budget()) continue;
     Ends e = ends(term);
     for (const Linear& bound : bounds.upper) {
       if (auto v = quotient(bound, coefficient, Side::Upper)) e.hi = builder_.min(e.hi, *v);
@@ -79,6 +79,7 @@ Narrowed AbstractTile::narrow(const Conjunction& literals, bool keys_too) {
 }
 
 Value AbstractTile::may_at_most_zero(const Linear& form, const Narrowed& narrowed) {
+  if (is_over_budget()) return builder_.boolean(true);
   auto condition = builder_.at_most_zero(end_of(form, Side::Lower, narrowed));
   return condition ? *condition : builder_.boolean(true);
 }
@@ -90,7 +91,7 @@ std::vector<Value> AbstractTile::checks_of(const Conjunction& literals, const Na
   };
   for (LiteralId id : literals) {
     const Literal literal = formulas_.literal(id);
-    if (!literal.is_inequality()) checks.push_back(may_literal(literal));
+    if (!literal.is_inequality() && !is_over_budget()) checks.push_back(may_literal(literal));
   }
   // For difference bounds (on q, k and q - k) these conditions are exact: the box of narrowed terms
   // and each direction's interval must meet, and then some element meets all of them.
@@ -177,7 +178,7 @@ Value AbstractTile::may(Formulas::Ref formula) {
   if (found != may_.end()) return found->second;
   Value result;
   const Formulas::Node n = formulas_.node(formula);
-  if (auto disjuncts = formulas_.disjuncts(formula, max_disjuncts_)) {
+  if (auto disjuncts = formulas_.disjuncts(formula, effort_.disjuncts)) {
     std::vector<std::vector<Value>> conditions;
     for (const Conjunction& literals : *disjuncts) {
       conditions.push_back(checks_of(literals, narrow(literals, true)));
@@ -198,8 +199,8 @@ Value AbstractTile::may_parts(const std::vector<Formulas::Ref>& children) {
   std::vector<Conjunction> together{{}};
   Value result = builder_.boolean(true);
   for (Formulas::Ref child : children) {
-    auto part = formulas_.disjuncts(child, max_disjuncts_);
-    auto joined = part ? formulas_.product(together, *part, max_disjuncts_) : std::nullopt;
+    auto part = formulas_.disjuncts(child, effort_.disjuncts);
+    auto joined = part ? formulas_.product(together, *part, effort_.disjuncts) : std::nullopt;
     if (joined) {
       together = std::move(*joined);
     } else {

@@ -13,6 +13,7 @@
 #include <optional>
 #include <vector>
 
+#include "masker_dsl/analysis/effort.h"
 #include "masker_dsl/analysis/folding_builder.h"
 #include "masker_dsl/analysis/formula.h"
 #include "masker_dsl/analysis/source.h"
@@ -33,14 +34,9 @@ using Narrowed = std::map<ir::Value, Ends>;
 
 class AbstractTile {
  public:
-  // With more than `max_disjuncts` the parts of a formula are looked at one by one.
-  AbstractTile(Source& source, Formulas& formulas, FoldingBuilder& builder, Box box,
-               size_t max_disjuncts)
-      : source_(source),
-        formulas_(formulas),
-        builder_(builder),
-        box_(box),
-        max_disjuncts_(max_disjuncts) {}
+  // With more disjuncts than the effort allows the parts of a formula are looked at one by one.
+  AbstractTile(Source& source, Formulas& formulas, FoldingBuilder& builder, Box box, Effort effort)
+      : source_(source), formulas_(formulas), builder_(builder), box_(box), effort_(effort) {}
 
   // False (in the target) only if the formula holds nowhere in the tile.
   ir::Value may(Formulas::Ref formula);
@@ -87,6 +83,8 @@ class AbstractTile {
   Ends load(ir::Value value);
   std::optional<Ends> extremes_of_load(ir::Value value);
   Ends hull(std::vector<ir::Value> values);
+  // Enough IR has been built: what is left is taken as unknown.
+  bool is_over_budget() const { return builder_.function().size() > effort_.max_nodes; }
   bool may_wrap(ir::Value value) { return builder_.range(value).may_wrap; }
 
   struct Bits {  // bits that are 1 always, and sometimes
@@ -123,7 +121,7 @@ class AbstractTile {
   Formulas& formulas_;
   FoldingBuilder& builder_;
   Box box_;
-  size_t max_disjuncts_;
+  Effort effort_;
   std::map<ir::Value, Ends> ends_;
   std::map<ir::Value, ir::Value> copies_;
   std::map<ir::Value, Bits> bits_;

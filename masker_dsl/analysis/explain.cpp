@@ -58,9 +58,10 @@ std::string range_in_words(Workspace& w, const KeyRange& range) {
 }  // namespace
 
 std::string explain_ranges(const ir::Function& function) {
+  if (!is_analysable(function)) return "every key is visited: the mask is too deep to analyse\n";
   const Effort effort = kEfforts[0];
   Workspace w(function, effort, "ranges");
-  KeyRanges key_ranges(w.source, w.formulas, w.builder, effort.disjuncts);
+  KeyRanges key_ranges(w.source, w.formulas, w.builder, effort);
   const std::vector<KeyRange> found = key_ranges.of(w.formulas.of(w.source.mask(), true));
   if (found.empty()) return "no key is ever active\n";
   std::string text;

@@ -68,6 +68,7 @@ AbstractTile::FloatEnds AbstractTile::compute_float_ends(Value value) {
   };
   auto call = [&](Op o, Value x) { return builder_.unary(o, x); };
   FloatEnds r = any_float();
+  if (source_.varies(value) && is_over_budget()) return r;
   switch (n.op) {
     case Op::Const:
       r.facts = {std::fabs(n.constant.real), 1, std::isnan(n.constant.real), n.constant.real >= 0};

@@ -82,18 +82,33 @@ Value FoldingBuilder::unary(Op op, Value a) {
     return sub(node.operands[1], node.operands[0]);
   }
   if (op == Op::Abs && node.type == Type::Int && range(a).interval.lo >= 0) return a;
-  if (op == Op::Not && node.type == Type::Bool) {
-    bool ints = !node.operands.empty() && target_.type(node.operands[0]) == Type::Int;
-    if (node.op == Op::And || node.op == Op::Or) {
-      Value x = negate(node.operands[0]), y = negate(node.operands[1]);
-      return node.op == Op::And ? either(x, y) : both(x, y);
-    }
-    if (node.op == Op::Le && ints) return lt(node.operands[1], node.operands[0]);
-    if (node.op == Op::Lt && ints) return le(node.operands[1], node.operands[0]);
-    if (node.op == Op::Eq) return binary(Op::Ne, node.operands[0], node.operands[1]);
-    if (node.op == Op::Ne) return binary(Op::Eq, node.operands[0], node.operands[1]);
-  }
+  if (op == Op::Not && node.type == Type::Bool) return negate(a);
   return target_.unary(op, a);
+}
+
+Value FoldingBuilder::negate(Value a) {
+  auto found = negations_.find(a.id);
+  if (found != negations_.end()) return found->second;
+  const Value result = compute_negation(a);
+  negations_[a.id] = result;
+  return result;
+}
+
+Value FoldingBuilder::compute_negation(Value a) {
+  const ir::Node node = target_[a];
+  if (node.op == Op::Const) return boolean(node.constant.integer == 0);
+  if (node.op == Op::Not) return node.operands[0];
+  if (node.op == Op::And || node.op == Op::Or) {
+    const Value x = negate(node.operands[0]), y = negate(node.operands[1]);
+    return node.op == Op::And ? either(x, y) : both(x, y);
+  }
+  if (node.op == Op::Eq) return binary(Op::Ne, node.operands[0], node.operands[1]);
+  if (node.op == Op::Ne) return binary(Op::Eq, node.operands[0], node.operands[1]);
+  // NaN makes both a < b and b <= a false.
+  const bool ints = !node.operands.empty() && target_.type(node.operands[0]) == Type::Int;
+  if (node.op == Op::Le && ints) return lt(node.operands[1], node.operands[0]);
+  if (node.op == Op::Lt && ints) return le(node.operands[1], node.operands[0]);
+  return target_.unary(Op::Not, a);
 }
 
 Value FoldingBuilder::binary(Op op, Value a, Value b) {

@@ -6,6 +6,7 @@
 // A Sum is an exact integer (not modulo 2^64), so that an inequality between sums can be decided or
 // rearranged freely; it becomes IR only if its static range fits 64 bits.
 #include <optional>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -34,6 +35,7 @@ class FoldingBuilder {
   explicit FoldingBuilder(ir::Function& target) : target_(target) {}
 
   ir::Function& function() { return target_; }
+  const ir::Function& function() const { return target_; }
   const ValueRange& range(ir::Value value);
   std::optional<int64_t> constant_of(ir::Value value) const;  // Int and Bool constants
   bool is_true(ir::Value value) const { return constant_of(value) == 1; }
@@ -57,7 +59,7 @@ class FoldingBuilder {
   ir::Value eq(ir::Value a, ir::Value b) { return binary(ir::Op::Eq, a, b); }
   ir::Value both(ir::Value a, ir::Value b) { return binary(ir::Op::And, a, b); }
   ir::Value either(ir::Value a, ir::Value b) { return binary(ir::Op::Or, a, b); }
-  ir::Value negate(ir::Value a) { return unary(ir::Op::Not, a); }
+  ir::Value negate(ir::Value a);  // of Bool, pushed down to the comparisons
 
   // The sum as IR, or nullopt if it may leave 64 bits.
   std::optional<ir::Value> value_of(Sum sum);
@@ -80,11 +82,13 @@ class FoldingBuilder {
   void canonicalise(Sum& sum);
   WideInterval total(const Sum& sum);
   bool fits(const Sum& sum);
+  ir::Value compute_negation(ir::Value a);
   Sum without_tile_widths(Sum sum, int sign);
   std::optional<ir::Value> at_most(Sum left, Sum right, int64_t constant, bool constant_on_left);
 
   ir::Function& target_;
   std::vector<ValueRange> ranges_;
+  std::unordered_map<uint32_t, ir::Value> negations_;
 };
 
 }  // namespace maskjit::analysis

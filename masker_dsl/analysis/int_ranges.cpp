@@ -35,7 +35,7 @@ Ends AbstractTile::hull(std::vector<Value> values) {
 
 Ends AbstractTile::compute_ends(Value value) {
   if (!source_.varies(value)) return {copy(value), copy(value)};
-  if (source_.range(value).may_wrap) return statically(value);
+  if (source_.range(value).may_wrap || is_over_budget()) return statically(value);
   const Linear form = source_.linear(value);
   if (form != Linear{{{value, 1}}, 0}) {
     auto lo = builder_.value_of(end_of(form, Side::Lower));

@@ -20,13 +20,12 @@ Box all_keys(FoldingBuilder& b) {
 
 }  // namespace
 
-KeyRanges::KeyRanges(Source& source, Formulas& formulas, FoldingBuilder& builder,
-                     size_t max_conjunctions)
+KeyRanges::KeyRanges(Source& source, Formulas& formulas, FoldingBuilder& builder, Effort effort)
     : source_(source),
       formulas_(formulas),
       builder_(builder),
-      max_conjunctions_(max_conjunctions),
-      block_(source, formulas, builder, all_keys(builder), max_conjunctions) {}
+      effort_(effort),
+      block_(source, formulas, builder, all_keys(builder), effort) {}
 
 KeyRange KeyRanges::everything() {
   const Box box = all_keys(builder_);
@@ -40,7 +39,16 @@ bool KeyRanges::is_everything(const KeyRange& range) {
 }
 
 std::vector<KeyRange> KeyRanges::of(Formulas::Ref formula) {
-  if (auto disjuncts = formulas_.disjuncts(formula, max_conjunctions_)) {
+  auto found = ranges_.find(formula);
+  if (found != ranges_.end()) return found->second;
+  std::vector<KeyRange> result = compute(formula);
+  ranges_[formula] = result;
+  return result;
+}
+
+std::vector<KeyRange> KeyRanges::compute(Formulas::Ref formula) {
+  if (builder_.function().size() > effort_.max_nodes) return {everything()};
+  if (auto disjuncts = formulas_.disjuncts(formula, effort_.disjuncts)) {
     return of_conjunctions(*disjuncts);
   }
   const Formulas::Node n = formulas_.node(formula);
@@ -66,6 +74,7 @@ std::vector<KeyRange> KeyRanges::of_conjunctions(const std::vector<Conjunction>&
 }
 
 KeyRange KeyRanges::of_conjunction(const Conjunction& literals) {
+  if (builder_.function().size() > effort_.max_nodes) return everything();
   const Narrowed narrowed = block_.narrow(literals, false);
   KeyRange range = everything();
   Bounds bounds;
@@ -130,6 +139,32 @@ bool KeyRanges::solve_at_most(const Linear& form, const Sum& bound, const Narrow
   return any;
 }
 
+// x <= end (or >= end) where the launch value `d` is positive; else x may be anything.
+bool KeyRanges::bound_operand(Value x, Value d, const Sum& end, bool is_upper,
+                              const Narrowed& narrowed, Bounds& found) {
+  for (const auto& [value, c] : end.pieces) {
+    if (builder_.range(value).may_wrap) return false;
+  }
+  auto solved = builder_.value_of(end);
+  if (!solved) return false;
+  const Interval any = source_.range(x).interval;
+  const Value bound = builder_.select(builder_.le(builder_.integer(1), d), *solved,
+                                      builder_.integer(is_upper ? any.hi : any.lo));
+  Sum sum;
+  sum.add(bound, is_upper ? 1 : -1);
+  if (is_upper) return solve_at_most(source_.linear(x), sum, narrowed, found);
+  auto opposite = add({}, source_.linear(x), -1);
+  return opposite && solve_at_most(*opposite, sum, narrowed, found);
+}
+
+// The factors of a product, one of them a launch value: key-dependent factor first.
+std::optional<std::pair<Value, Value>> KeyRanges::launch_factor(const ir::Node& n) {
+  for (size_t i = 0; i < 2; ++i) {
+    if (!source_.varies(n.operands[i])) return std::pair{n.operands[1 - i], n.operands[i]};
+  }
+  return std::nullopt;
+}
+
 bool KeyRanges::bound_above(Value term, const Sum& bound, const Narrowed& narrowed, Bounds& found) {
   const ir::Node n = source_.node(term);
   switch (n.op) {
@@ -141,11 +176,31 @@ bool KeyRanges::bound_above(Value term, const Sum& bound, const Narrowed& narrow
     case Op::FloorDiv: {
       // x // d <= b is x <= b * d + d - 1.
       auto divisor = source_.constant_of(n.operands[1]);
+      if (!divisor && !source_.varies(n.operands[1])) {
+        const Value d = block_.copy(n.operands[1]);
+        auto b = builder_.value_of(bound);
+        if (!b) return false;
+        Sum end;
+        end.add(builder_.mul(*b, d), 1);
+        end.add(d, 1);
+        end.add_constant(-1);
+        return bound_operand(n.operands[0], d, end, true, narrowed, found);
+      }
       if (!divisor || *divisor <= 0) return false;
       Sum end;
       end.add(bound, *divisor);
       end.add_constant(*divisor - 1);
       return solve_at_most(source_.linear(n.operands[0]), end, narrowed, found);
+    }
+    case Op::Mul: {
+      // x * d <= b is x <= b // d.
+      auto factors = launch_factor(n);
+      auto b = builder_.value_of(bound);
+      if (!factors || !b || source_.range(term).may_wrap) return false;
+      const Value d = block_.copy(factors->second);
+      Sum end;
+      end.add(builder_.binary(Op::FloorDiv, *b, d), 1);
+      return bound_operand(factors->first, d, end, true, narrowed, found);
     }
     case Op::Max: {
       const bool first = solve_at_most(source_.linear(n.operands[0]), bound, narrowed, found);
@@ -180,7 +235,29 @@ bool KeyRanges::bound_below(Value term, const Sum& bound, const Narrowed& narrow
     }
     case Op::FloorDiv: {
       auto divisor = source_.constant_of(n.operands[1]);
+      if (!divisor && !source_.varies(n.operands[1])) {
+        const Value d = block_.copy(n.operands[1]);
+        auto b = builder_.value_of(bound);
+        if (!b) return false;
+        Sum end;
+        end.add(builder_.mul(*b, d), 1);
+        return bound_operand(n.operands[0], d, end, false, narrowed, found);
+      }
       return divisor && *divisor > 0 && at_least(n.operands[0], *divisor);
+    }
+    case Op::Mul: {
+      // x * d >= b is x >= -(-b // d).
+      auto factors = launch_factor(n);
+      Sum opposite;
+      opposite.add(bound, -1);
+      auto b = builder_.value_of(opposite);
+      if (!factors || !b || source_.range(term).may_wrap) return false;
+      const Value d = block_.copy(factors->second);
+      const Value quotient = builder_.binary(Op::FloorDiv, *b, d);
+      if (builder_.range(quotient).may_wrap) return false;
+      Sum end;
+      end.add(quotient, -1);
+      return bound_operand(factors->first, d, end, false, narrowed, found);
     }
     case Op::Min: {
       const bool first = at_least(n.operands[0], 1);

@@ -18,9 +18,9 @@ struct KeyRange {
 
 class KeyRanges {
  public:
-  // With more than `max_conjunctions` the ranges of the parts of a formula are united and
+  // With more disjuncts than the effort allows the ranges of the parts of a formula are united and
   // intersected.
-  KeyRanges(Source& source, Formulas& formulas, FoldingBuilder& builder, size_t max_conjunctions);
+  KeyRanges(Source& source, Formulas& formulas, FoldingBuilder& builder, Effort effort);
 
   // At most kMaxRanges; none if no key is ever active.
   std::vector<KeyRange> of(Formulas::Ref formula);
@@ -34,10 +34,14 @@ class KeyRanges {
     std::vector<ir::Value> lower, upper;
   };
 
+  std::vector<KeyRange> compute(Formulas::Ref formula);
   std::vector<KeyRange> of_conjunctions(const std::vector<Conjunction>& disjuncts);
   KeyRange of_conjunction(const Conjunction& literals);
   bool solve_at_most(const Linear& form, const Sum& bound, const Narrowed& narrowed, Bounds& found);
   bool bound_above(ir::Value term, const Sum& bound, const Narrowed& narrowed, Bounds& found);
+  bool bound_operand(ir::Value x, ir::Value d, const Sum& end, bool is_upper,
+                     const Narrowed& narrowed, Bounds& found);
+  std::optional<std::pair<ir::Value, ir::Value>> launch_factor(const ir::Node& node);
   bool bound_below(ir::Value term, const Sum& bound, const Narrowed& narrowed, Bounds& found);
 
   std::vector<KeyRange> intersect(const std::vector<KeyRange>& a, const std::vector<KeyRange>& b);
@@ -50,8 +54,9 @@ class KeyRanges {
   Source& source_;
   Formulas& formulas_;
   FoldingBuilder& builder_;
-  size_t max_conjunctions_;
+  Effort effort_;
   AbstractTile block_;
+  std::map<Formulas::Ref, std::vector<KeyRange>> ranges_;
 };
 
 }  // namespace maskjit::analysis

@@ -9,21 +9,6 @@ namespace {
 
 using ir::Value;
 
-// The rules recurse over the mask; a deeper one (no person wrote it) is not analysed.
-constexpr int kMaxDepth = 2000;
-
-int depth_of(const ir::Function& function) {
-  std::vector<int> depth(function.size(), 0);
-  int deepest = 0;
-  for (uint32_t id = 0; id < function.size(); ++id) {
-    for (Value operand : function[Value{id}].operands) {
-      depth[id] = std::max(depth[id], depth[operand.id] + 1);
-    }
-    deepest = std::max(deepest, depth[id]);
-  }
-  return deepest;
-}
-
 bool uses_summaries(const ir::Function& function) {
   for (uint32_t id = 0; id < function.size(); ++id) {
     const ir::Op op = function[Value{id}].op;
@@ -47,15 +32,11 @@ TileFunctions unknown(const ir::Function& function) {
   return result;
 }
 
-// The functions run once a tile or block inside a kernel: where one gets larger than this it is
-// built again with less effort, which gives a smaller and less exact one.
-constexpr size_t kMaxNodes = 800;
-
 ir::Function tile_function(const ir::Function& function, Effort effort) {
   Workspace w(function, effort, "tile");
   const Box box{w.builder.variable(ir::Var::QueryLo), w.builder.variable(ir::Var::QueryHi),
                 w.builder.variable(ir::Var::KeyLo), w.builder.variable(ir::Var::KeyHi)};
-  AbstractTile tile(w.source, w.formulas, w.builder, box, effort.disjuncts);
+  AbstractTile tile(w.source, w.formulas, w.builder, box, effort);
   const Value may = tile.may(w.formulas.of(w.source.mask(), true));
   const Value may_not = tile.may(w.formulas.of(w.source.mask(), false));
   w.target.add_result("may", may);
@@ -66,7 +47,7 @@ ir::Function tile_function(const ir::Function& function, Effort effort) {
 ir::Function range_function(const ir::Function& function, Effort effort, int& count,
                             bool& closed_form) {
   Workspace w(function, effort, "ranges");
-  KeyRanges key_ranges(w.source, w.formulas, w.builder, effort.disjuncts);
+  KeyRanges key_ranges(w.source, w.formulas, w.builder, effort);
   std::vector<KeyRange> found = key_ranges.of(w.formulas.of(w.source.mask(), true));
   const Value nothing = w.builder.integer(-1);
   if (found.empty()) found.push_back({w.builder.integer(0), nothing, w.builder.boolean(true)});
@@ -96,7 +77,7 @@ std::string_view name_of(TileClass tile_class) {
 
 TileFunctions analyse_tiles(const ir::Function& function) {
   TileFunctions result = unknown(function);
-  if (depth_of(function) > kMaxDepth) return result;
+  if (!is_analysable(function)) return result;
   for (Effort effort : kEfforts) {
     ir::Function tile = tile_function(function, effort);
     if (tile.size() > kMaxNodes) continue;
