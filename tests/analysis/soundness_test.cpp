@@ -72,7 +72,7 @@ std::optional<std::string> check(const ir::Function& function, uint64_t seed, in
 
 void run(uint64_t salt, const std::function<ir::Function(random::Generator&)>& make) {
   const uint64_t seed = from_environment("MASKJIT_SEED", 1);
-  const uint64_t cases = from_environment("MASKJIT_CASES", 1000);
+  const uint64_t cases = from_environment("MASKJIT_CASES", 500);
   std::cout << "MASKJIT_SEED=" << seed << " MASKJIT_CASES=" << cases << "\n";
   oracle::Counts counts;
   for (uint64_t i = 0; i < cases; ++i) {
@@ -86,7 +86,7 @@ void run(uint64_t salt, const std::function<ir::Function(random::Generator&)>& m
             << counts.missed_empty << ") full " << counts.full << " (called partial "
             << counts.missed_full << ")\n";
   // A run in which nothing is ever decided tests nothing.
-  if (cases >= 1000) {
+  if (cases >= 500) {
     EXPECT_GT(counts.empty - counts.missed_empty, counts.tiles / 20);
     EXPECT_GT(counts.full - counts.missed_full, counts.tiles / 20);
   }
