@@ -319,7 +319,7 @@ WideInterval FoldingBuilder::total(const Sum& sum) {
   WideInterval result{sum.constant, sum.constant};
   for (auto [value, coefficient] : sum.pieces) {
     const Interval known = range(value).interval;
-    const auto [lo, hi] = std::minmax(Wide{known.lo} * coefficient, Wide{known.hi} * coefficient);
+    const auto [lo, hi] = std::minmax({Wide{known.lo} * coefficient, Wide{known.hi} * coefficient});
     if (lo < -kHuge || hi > kHuge) return {-kHuge, kHuge};
     result.lo += lo;
     result.hi += hi;

@@ -130,7 +130,7 @@ Interval Source::static_range(const Linear& linear) {
   for (const auto& [term, coefficient] : linear.terms) {
     const Interval known = range(term).interval;
     const auto [low, high] =
-        std::minmax(Wide{known.lo} * coefficient, Wide{known.hi} * coefficient);
+        std::minmax({Wide{known.lo} * coefficient, Wide{known.hi} * coefficient});
     if (low < -kHuge || high > kHuge) return {};
     lo += low;
     hi += high;
