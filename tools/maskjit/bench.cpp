@@ -11,6 +11,7 @@
 #include "tools/maskjit/console.h"
 #include "tools/maskjit/kernel_choice.h"
 #include "tools/maskjit/statistics.h"
+#include "tools/maskjit/tile_count.h"
 
 namespace maskjit::cli {
 namespace {

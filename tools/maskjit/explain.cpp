@@ -8,6 +8,7 @@
 #include "tools/maskjit/command.h"
 #include "tools/maskjit/console.h"
 #include "tools/maskjit/kernel_choice.h"
+#include "tools/maskjit/tile_count.h"
 
 namespace maskjit::cli {
 namespace {

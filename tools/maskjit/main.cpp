@@ -44,8 +44,7 @@ int run(int argc, char** argv) {
     return app.exit(error) == 0 ? kOk : kUsage;
   }
   const int code = action();
-  if (std::fflush(stdout) != 0)
-    return report_usage("cannot write to standard output"), kInvalidInput;
+  if (std::fflush(stdout) != 0) return report({ErrorKind::Io, "cannot write to standard output"});
   return code;
 }
 

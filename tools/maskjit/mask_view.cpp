@@ -2,19 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <random>
-
-#include "tools/maskjit/console.h"
-
 namespace maskjit::cli {
 namespace {
 
 using analysis::TileClass;
-
-// Elements of partial tiles that are looked at before sampling begins, and samples a tile from then
-// on.
-constexpr int64_t kExactElements = 20'000'000;
-constexpr int64_t kSamples = 64;
 
 Error invalid(std::string message) { return {ErrorKind::InvalidInput, std::move(message)}; }
 
@@ -185,111 +176,6 @@ std::vector<std::pair<int64_t, int64_t>> MaskView::key_ranges(int64_t q0, int64_
     }
   }
   return merged;
-}
-
-namespace {
-
-// Counts tile after tile; what it has looked at decides when sampling begins.
-class TileCounter {
- public:
-  TileCounter(MaskView& view, int64_t tile_q, int64_t tile_k)
-      : view_(view), lengths_(view.lengths()), tile_q_(tile_q), tile_k_(tile_k) {}
-
-  int64_t q_tiles() const { return (lengths_.q_len + tile_q_ - 1) / tile_q_; }
-
-  void count_row(int64_t tile_row) {
-    const int64_t q0 = tile_row * tile_q_, q1 = std::min(q0 + tile_q_, lengths_.q_len) - 1;
-    const int64_t before = count_.partial + count_.full;
-    int64_t next = 0;  // tiles below were looked at: ranges may share one
-    for (const auto& [first, last] : view_.key_ranges(q0, q1)) {
-      for (int64_t t = std::max(first / tile_k_, next); t <= last / tile_k_; ++t) {
-        count_tile({q0, q1, t * tile_k_, std::min((t + 1) * tile_k_, lengths_.kv_len) - 1});
-      }
-      next = std::max(next, last / tile_k_ + 1);
-    }
-    const int64_t k_tiles = (lengths_.kv_len + tile_k_ - 1) / tile_k_;
-    count_.empty += k_tiles - (count_.partial + count_.full - before);
-  }
-
-  TileCount average_over(int64_t planes) const {
-    TileCount count = count_;
-    count.q_len = lengths_.q_len;
-    count.kv_len = lengths_.kv_len;
-    count.tile_q = tile_q_;
-    count.tile_k = tile_k_;
-    count.active /= static_cast<double>(planes);
-    return count;
-  }
-
- private:
-  void count_tile(const TileRect& rect) {
-    const int64_t rows = rect.q1 - rect.q0 + 1, columns = rect.k1 - rect.k0 + 1;
-    switch (view_.classify(rect)) {
-      case TileClass::Empty:
-        return;
-      case TileClass::Full:
-        ++count_.full;
-        count_.active += static_cast<double>(rows) * static_cast<double>(columns);
-        return;
-      case TileClass::Partial:
-        ++count_.partial;
-        count_.active += active_elements(rect, rows, columns);
-        return;
-    }
-  }
-
-  double active_elements(const TileRect& rect, int64_t rows, int64_t columns) {
-    int64_t hits = 0;
-    if (looked_at_ + rows * columns <= kExactElements) {
-      looked_at_ += rows * columns;
-      for (int64_t q = rect.q0; q <= rect.q1; ++q) {
-        for (int64_t k = rect.k0; k <= rect.k1; ++k) hits += view_.active(q, k) ? 1 : 0;
-      }
-      return static_cast<double>(hits);
-    }
-    count_.exact = false;
-    for (int64_t i = 0; i < kSamples; ++i) {
-      const auto q = static_cast<int64_t>(random_() % static_cast<uint64_t>(rows));
-      const auto k = static_cast<int64_t>(random_() % static_cast<uint64_t>(columns));
-      hits += view_.active(rect.q0 + q, rect.k0 + k) ? 1 : 0;
-    }
-    return static_cast<double>(hits) / kSamples * static_cast<double>(rows) *
-           static_cast<double>(columns);
-  }
-
-  MaskView& view_;
-  const Lengths& lengths_;
-  int64_t tile_q_, tile_k_;
-  TileCount count_;
-  int64_t looked_at_ = 0;
-  std::mt19937_64 random_{1};
-};
-
-}  // namespace
-
-TileCount count_selected(MaskView& view, int64_t tile_q, int64_t tile_k) {
-  TileCounter counter(view, tile_q, tile_k);
-  Progress progress("counting tiles");
-  for (int64_t row = 0; row < counter.q_tiles(); ++row) {
-    counter.count_row(row);
-    progress.update(row, counter.q_tiles());
-  }
-  return counter.average_over(1);
-}
-
-TileCount count_tiles(MaskView& view, int64_t tile_q, int64_t tile_k) {
-  const int64_t batches = view.depends_on_batch() ? view.lengths().batch : 1;
-  const int64_t heads = view.depends_on_head() ? view.lengths().heads : 1;
-  TileCounter counter(view, tile_q, tile_k);
-  Progress progress("counting tiles");
-  for (int64_t plane = 0; plane < batches * heads; ++plane) {
-    view.select(plane / heads, plane % heads);
-    for (int64_t row = 0; row < counter.q_tiles(); ++row) {
-      counter.count_row(row);
-      progress.update(plane * counter.q_tiles() + row, batches * heads * counter.q_tiles());
-    }
-  }
-  return counter.average_over(batches * heads);
 }
 
 }  // namespace maskjit::cli

@@ -7,6 +7,7 @@
 #include "tools/maskjit/command.h"
 #include "tools/maskjit/console.h"
 #include "tools/maskjit/raster.h"
+#include "tools/maskjit/tile_count.h"
 
 namespace maskjit::cli {
 namespace {

@@ -192,6 +192,20 @@ TEST(Explain, CountsAreExact) {
   EXPECT_GT(json["compile_milliseconds"]["optimise"].get<double>(), 0);
 }
 
+TEST(Explain, HugeMasksAreSampled) {
+  const Outcome outcome =
+      Program().run({"explain", "causal", "--kv-len", "1000000", "--q-len", "1000000", "--json"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  const auto json = outcome.json();
+  EXPECT_EQ(json["density_is_exact"], false);
+  EXPECT_NEAR(json["density"].get<double>(), 0.5, 0.01);
+  // A window's work grows with its own tiles: nothing needs to be sampled.
+  const auto window =
+      Program().run({"explain", "local", "--set", "n=64", "--kv-len", "100000", "--json"}).json();
+  EXPECT_EQ(window["density_is_exact"], true);
+  EXPECT_DOUBLE_EQ(window["density"].get<double>(), (64.0 * 100000 - 63 * 32) / 1e10);
+}
+
 TEST(Explain, AverageOverHeadsAndBatches) {
   const Program program;
   program.write("h.masker", "masker h() = k <= head\n");
