@@ -74,10 +74,10 @@ std::string as_source(const std::string& mask) {
 
 std::string ProblemDescription::print() const {
   return fmt::format(
-      "{} B{} Hq{} Hkv{} Lq{} Lk{} D{} Dv{} element{} layout{} additive{}{} offset{:+} seed{}",
+      "{} B{} Hq{} Hkv{} Lq{} Lk{} D{} Dv{} element{} layout{} additive{}{} offset{:+} scale{} seed{}",
       mask, batch, num_heads, num_kv_heads, q_len, kv_len, head_dim, head_dim_v,
       static_cast<int>(element), static_cast<int>(layout), static_cast<int>(additive),
-      dense_results ? " dense" : "", q_offset_delta, seed);
+      dense_results ? " dense" : "", q_offset_delta, scale_factor, seed);
 }
 
 Problem::Problem(const ProblemDescription& description) : d_(description) {
@@ -144,7 +144,7 @@ void Problem::build_operands() {
   reference_.query = query_.values;
   reference_.key = key_.values;
   reference_.value = value_.values;
-  reference_.scale = static_cast<float>(1.0 / std::sqrt(d_.head_dim));
+  reference_.scale = static_cast<float>(d_.scale_factor / std::sqrt(d_.head_dim));
   reference_.q_offset = d_.kv_len - d_.q_len + d_.q_offset_delta;
   if (d_.additive == MJ_NONE) return;
   const int64_t extra = d_.additive_broadcast ? 0 : 3;

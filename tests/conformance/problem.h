@@ -29,6 +29,7 @@ struct ProblemDescription {
   std::map<std::string, driver::ParamValue> baked;
   bool dense_results = false;  // weights, and the row maximum over all keys
   int64_t q_offset_delta = 0;  // added to kv_len - q_len
+  double scale_factor = 1;     // of 1 / sqrt(head_dim); may be negative or 0
   uint64_t seed = 1;
 
   std::string print() const;

@@ -79,6 +79,7 @@ std::vector<ProblemDescription> conformance_problems() {
     p.layout = layouts[(i + i / 3) % std::size(layouts)];
     p.dense_results = i % 6 == 1;
     p.q_offset_delta = i % 9 == 8 ? 11 : 0;
+    p.scale_factor = i % 13 == 7 ? -0.5 : i % 17 == 9 ? 0.0 : 1.0;
     p.seed = 1000 + i;
     problems.push_back(p);
   }

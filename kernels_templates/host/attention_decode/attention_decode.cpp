@@ -159,21 +159,17 @@ MJ_OUTLINE void visit_tile(const MjAttentionArgs* args, const RowBlock& block, c
       store(s.scores + r * mj_tile_k + j, products(s.queries + r * padded_head_columns(), keys));
     }
   }
-  const bool predicate = !mj_mask_full && tile_class != 2;
   const int columns = padded_value_columns();
   for (int r = 0; r < rows; ++r) {
     float* x = s.scores + r * mj_tile_k;
-    if (predicate) {
-      logits_of_row<true>(args, block, r, k_begin, count, x);
-    } else {
-      logits_of_row<false>(args, block, r, k_begin, count, x);
-    }
-    const float largest = row_maximum(x, mj_tile_k, kLog2E);
+    const bool raw = finish_row(args, block, r, k_begin, count, tile_class != 2, x);
+    const float factor = raw ? args->scale * kLog2E : kLog2E;
+    const float largest = row_maximum(x, mj_tile_k, factor);
     const float updated = largest > s.maximum[r] ? largest : s.maximum[r];
     const float base = exponent_base(updated);
     const float rescale = exp2_scalar(s.maximum[r] - base);
     s.maximum[r] = updated;
-    s.total[r] = s.total[r] * rescale + exponentials(x, mj_tile_k, kLog2E, base);
+    s.total[r] = s.total[r] * rescale + exponentials(x, mj_tile_k, factor, base);
     if (rescale != 1.0f) scale_row(s.sums + r * columns, columns, rescale);
   }
   int r = 0;

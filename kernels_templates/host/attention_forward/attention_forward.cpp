@@ -83,19 +83,13 @@ MJ_OUTLINE float tile_logits(const MjAttentionArgs* args, const RowBlock& block,
   mj_unit_multiply(queries, words, s.keys, mj_tile_k, s.scores, mj_tile_k, round_up(rows, 16),
                    mj_tile_k, words, false);
   const int64_t k_begin = tile * mj_tile_k;
-  const bool predicate = !mj_mask_full && tile_class != 2;
-  const bool plain =
-      mj_score_identity && mj_additive == MJ_NONE && !predicate && count == mj_tile_k;
-  if (plain) return args->scale * kLog2E;
-  for (int r = 0; r < rows; ++r) {
-    float* x = s.scores + r * mj_tile_k;
-    if (predicate) {
-      logits_of_row<true>(args, block, r, k_begin, count, x);
-    } else {
-      logits_of_row<false>(args, block, r, k_begin, count, x);
+  const bool raw = mj_score_identity && mj_additive == MJ_NONE && args->scale > 0.0f;
+  if (!raw || tile_class != 2 || count < mj_tile_k) {
+    for (int r = 0; r < rows; ++r) {
+      finish_row(args, block, r, k_begin, count, tile_class != 2, s.scores + r * mj_tile_k);
     }
   }
-  return kLog2E;
+  return raw ? args->scale * kLog2E : kLog2E;
 }
 
 // One tile of one row block: softmax update and accumulators += P V.

@@ -6,19 +6,15 @@
 namespace mj {
 
 // The logit of one product s = <q, k>.
-template <bool kPredicate>
 MJ_INLINE float logit(const MjAttentionArgs* args, int32_t batch, int32_t head, int32_t kv_head,
                       int32_t q, int32_t k, const void* additive, float s) {
   s *= args->scale;
   if (!mj_score_identity) s = mj_score(args, batch, head, kv_head, q, k, s);
   if (mj_additive != MJ_NONE) s += load_additive(additive, k);
-  if (kPredicate) s = mj_keep(args, batch, head, kv_head, q, k) ? s : -__builtin_inff();
   return s;
 }
 
-// x[j] becomes the logit of key k_begin + j for j < count, -inf where `kPredicate` and the mask
-// excludes the key, and on the columns from count to mj_tile_k.
-template <bool kPredicate>
+// x[j] becomes the logit of key k_begin + j for j < count.
 MJ_INLINE void logits_of_row(const MjAttentionArgs* args, const RowBlock& block, int row,
                              int64_t k_begin, int count, float* __restrict x) {
   const int32_t head = block.head_of(row);
@@ -34,14 +30,46 @@ MJ_INLINE void logits_of_row(const MjAttentionArgs* args, const RowBlock& block,
     // A constant trip count: one vector, and no remainder to compile.
 #pragma clang loop vectorize(assume_safety) interleave(disable)
     for (int i = 0; i < kLanes; ++i) {
-      x[j + i] = logit<kPredicate>(args, batch, head, kv_head, q, k + j + i, additive, x[j + i]);
+      x[j + i] = logit(args, batch, head, kv_head, q, k + j + i, additive, x[j + i]);
     }
   }
 #pragma clang loop vectorize(disable) unroll(disable)
-  for (; j < count; ++j)
-    x[j] = logit<kPredicate>(args, batch, head, kv_head, q, k + j, additive, x[j]);
+  for (; j < count; ++j) x[j] = logit(args, batch, head, kv_head, q, k + j, additive, x[j]);
+}
+
+// x[j] becomes -inf where the mask excludes key k_begin + j, j < count.
+MJ_INLINE void mask_row(const MjAttentionArgs* args, const RowBlock& block, int row,
+                        int64_t k_begin, int count, float* __restrict x) {
+  const int32_t head = block.head_of(row);
+  const int32_t q = position(args, block.query_of(row));
+  const int32_t k = static_cast<int32_t>(k_begin);
+  const int32_t batch = block.batch;
+  const int32_t kv_head = block.kv_head;
+  int j = 0;
+  for (; j + kLanes <= count; j += kLanes) {
+#pragma clang loop vectorize(assume_safety) interleave(disable)
+    for (int i = 0; i < kLanes; ++i) {
+      const bool keep = mj_keep(args, batch, head, kv_head, q, k + j + i);
+      x[j + i] = keep ? x[j + i] : -__builtin_inff();
+    }
+  }
 #pragma clang loop vectorize(disable) unroll(disable)
-  for (; j < mj_tile_k; ++j) x[j] = -__builtin_inff();
+  for (; j < count; ++j) {
+    x[j] = mj_keep(args, batch, head, kv_head, q, k + j) ? x[j] : -__builtin_inff();
+  }
+}
+
+// From the products of one row to what the softmax takes: logits, -inf where the mask of a Partial
+// tile excludes a key and on the columns from count to mj_tile_k. Without score and additive mask,
+// products stay as they are; then the scale must be positive. Returns whether they did.
+MJ_INLINE bool finish_row(const MjAttentionArgs* args, const RowBlock& block, int row,
+                          int64_t k_begin, int count, bool predicate, float* x) {
+  const bool raw = mj_score_identity && mj_additive == MJ_NONE && args->scale > 0.0f;
+  if (!raw) logits_of_row(args, block, row, k_begin, count, x);
+  if (!mj_mask_full && predicate) mask_row(args, block, row, k_begin, count, x);
+#pragma clang loop vectorize(disable) unroll(disable)
+  for (int j = count; j < mj_tile_k; ++j) x[j] = -__builtin_inff();
+  return raw;
 }
 
 }  // namespace mj
