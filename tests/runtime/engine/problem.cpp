@@ -1,6 +1,10 @@
 #include "tests/runtime/engine/problem.h"
 
+#include <sys/mman.h>
+
+#include <atomic>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 #include "runtime/plan/elements.h"
@@ -39,6 +43,20 @@ void expect_near(const std::string& what, const Tensor& got, const std::vector<d
   EXPECT_TRUE(got.gaps_untouched()) << what;
 }
 
+// `bytes` of memory between two pages without access, at the end (or the start) of what lies
+// between them.
+std::shared_ptr<void> guarded_pages(size_t bytes, bool at_end, std::span<uint8_t>& memory) {
+  constexpr size_t kPage = 4096;
+  const size_t inner = (bytes + kPage - 1) / kPage * kPage;
+  const size_t all = inner + 2 * kPage;
+  void* pages = mmap(nullptr, all, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (pages == MAP_FAILED) std::abort();
+  uint8_t* first = static_cast<uint8_t*>(pages) + kPage;
+  if (mprotect(first, inner, PROT_READ | PROT_WRITE) != 0) std::abort();
+  memory = {at_end ? first + inner - bytes : first, bytes};
+  return {pages, [all](void* p) { munmap(p, all); }};
+}
+
 }  // namespace
 
 Tensor::Tensor(ElementType type, std::vector<int64_t> shape, Layout layout) {
@@ -55,10 +73,14 @@ Tensor::Tensor(ElementType type, std::vector<int64_t> shape, Layout layout) {
   for (size_t d = 0; d < rank; ++d) {
     last += std::max<int64_t>(view_.shape[d] - 1, 0) * view_.strides[d];
   }
-  bytes_.assign(static_cast<size_t>((last + 1) * size_of(type)), is_floating(type) ? 0xFF : 0x7F);
-  poison_ = bytes_;
+  static std::atomic<unsigned> count{0};
+  const auto bytes = static_cast<size_t>((last + 1) * size_of(type));
+  pages_ = guarded_pages(bytes, count++ % 4 != 0, bytes_);
+  std::memset(bytes_.data(), poison(), bytes);
   view_.data = bytes_.data();
 }
+
+uint8_t Tensor::poison() const { return is_floating(view_.type) ? 0xFF : 0x7F; }
 
 int64_t Tensor::offset(int64_t index) const {
   int64_t result = 0;
@@ -112,13 +134,13 @@ std::vector<double> Tensor::values() const {
 }
 
 bool Tensor::gaps_untouched() const {
-  std::vector<uint8_t> expected = poison_;
+  std::vector<uint8_t> expected(bytes_.size(), poison());
   const auto bytes = static_cast<size_t>(size_of(view_.type));
   for (int64_t i = 0; i < size(); ++i) {
     const size_t at = static_cast<size_t>(offset(i)) * bytes;
     std::memcpy(expected.data() + at, bytes_.data() + at, bytes);
   }
-  return expected == bytes_;
+  return std::ranges::equal(expected, bytes_);
 }
 
 EngineOptions memory_only() {

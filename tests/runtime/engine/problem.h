@@ -1,6 +1,7 @@
 #pragma once
 // Attention problems with random data, run through the public API and compared with the f64
 // reference.
+#include <memory>
 #include <optional>
 #include <random>
 
@@ -14,8 +15,8 @@ namespace maskjit::testing {
 
 enum class Layout { HeadsFirst, RowsFirst, Padded };  // [B, H, L, D], [B, L, H, D], both with gaps
 
-// A view of own memory; what lies between its elements is poisoned: NaN for inputs, a pattern for
-// outputs.
+// A view of own memory. What lies between its elements is poisoned (NaN for floats), and it starts
+// or ends at a page that may not be touched, for sanitizers do not see into compiled kernels.
 class Tensor {
  public:
   Tensor() = default;
@@ -32,9 +33,10 @@ class Tensor {
 
  private:
   int64_t offset(int64_t index) const;
+  uint8_t poison() const;
   TensorView view_;
-  std::vector<uint8_t> bytes_;
-  std::vector<uint8_t> poison_;
+  std::shared_ptr<void> pages_;
+  std::span<uint8_t> bytes_;
 };
 
 struct Problem {
