@@ -79,7 +79,7 @@ std::string explain_ranges(const ir::Function& function) {
     if (!w.source.has_key(copy)) continue;
     if (bounds_key(w, key_ranges, w.formulas.of(copy, true))) continue;
     if (bounds_key(w, key_ranges, w.formulas.of(copy, false))) continue;
-    text += "`" + to_infix(function, atom) + "` does not bound k\n";
+    text += "`" + to_infix(function, atom, 16) + "` does not bound k\n";
   }
   return text;
 }

@@ -298,7 +298,8 @@ bool KeyRanges::absorb(KeyRange& a, const KeyRange& b) {
   // No key is below 0, so that every end there is as good as 0.
   const bool from_first = builder_.provably_at_most(a.lo, builder_.integer(0));
   const bool starts_before = from_first || builder_.provably_at_most(a.lo, b.lo);
-  if (starts_before && builder_.provably_at_most(b.hi, a.hi)) return true;
+  const bool to_last = builder_.provably_at_most(everything().hi, a.hi);
+  if (starts_before && (to_last || builder_.provably_at_most(b.hi, a.hi))) return true;
   if (!same_guard) return false;
   // b begins before a does, and a begins where b ends or a few keys later.
   const bool b_first = builder_.provably_at_most(b.lo, builder_.integer(0));

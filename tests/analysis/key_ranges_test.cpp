@@ -123,6 +123,10 @@ TEST(KeyRanges, ClosedForm) {
   EXPECT_TRUE(closed([](Names n) { return n.k < 0; }));
   EXPECT_FALSE(closed([](Names n) { return n.k >= 0; }));
   EXPECT_FALSE(closed([](Names n) { return (n.q - n.k) % 4 == 0; }));
+  const auto global =
+      analyse_tiles(mask_of([](Names n) { return (abs(n.q - n.k) < 4) | (n.k % 9 == 0); }));
+  EXPECT_FALSE(global.closed_form);
+  EXPECT_EQ(global.range_count, 1);
   EXPECT_FALSE(closed([](Names n) { return (n.k <= n.q) | (n.k % 2 == 0); }));
 }
 
