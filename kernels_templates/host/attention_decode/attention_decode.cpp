@@ -162,8 +162,8 @@ MJ_OUTLINE void visit_tile(const MjAttentionArgs* args, const RowBlock& block, c
   const int columns = padded_value_columns();
   for (int r = 0; r < rows; ++r) {
     float* x = s.scores + r * mj_tile_k;
-    const bool raw = finish_row(args, block, r, k_begin, count, tile_class != 2, x);
-    const float factor = raw ? args->scale * kLog2E : kLog2E;
+    finish_row(args, block, r, k_begin, count, tile_class != 2, x);
+    const float factor = keeps_products(args) ? args->scale * kLog2E : kLog2E;
     const float largest = row_maximum(x, mj_tile_k, factor);
     const float updated = largest > s.maximum[r] ? largest : s.maximum[r];
     const float base = exponent_base(updated);

@@ -83,7 +83,7 @@ MJ_OUTLINE float tile_logits(const MjAttentionArgs* args, const RowBlock& block,
   mj_unit_multiply(queries, words, s.keys, mj_tile_k, s.scores, mj_tile_k, round_up(rows, 16),
                    mj_tile_k, words, false);
   const int64_t k_begin = tile * mj_tile_k;
-  const bool raw = mj_score_identity && mj_additive == MJ_NONE && args->scale > 0.0f;
+  const bool raw = keeps_products(args);
   if (!raw || tile_class != 2 || count < mj_tile_k) {
     for (int r = 0; r < rows; ++r) {
       finish_row(args, block, r, k_begin, count, tile_class != 2, s.scores + r * mj_tile_k);

@@ -59,17 +59,20 @@ MJ_INLINE void mask_row(const MjAttentionArgs* args, const RowBlock& block, int 
   }
 }
 
+// Do products stay as they are, with the scale in the softmax's factor? Without score and additive
+// mask, and for a positive scale, which keeps -inf what it is.
+MJ_INLINE bool keeps_products(const MjAttentionArgs* args) {
+  return mj_score_identity && mj_additive == MJ_NONE && args->scale > 0.0f;
+}
+
 // From the products of one row to what the softmax takes: logits, -inf where the mask of a Partial
-// tile excludes a key and on the columns from count to mj_tile_k. Without score and additive mask,
-// products stay as they are; then the scale must be positive. Returns whether they did.
-MJ_INLINE bool finish_row(const MjAttentionArgs* args, const RowBlock& block, int row,
+// tile excludes a key and on the columns from count to mj_tile_k.
+MJ_INLINE void finish_row(const MjAttentionArgs* args, const RowBlock& block, int row,
                           int64_t k_begin, int count, bool predicate, float* x) {
-  const bool raw = mj_score_identity && mj_additive == MJ_NONE && args->scale > 0.0f;
-  if (!raw) logits_of_row(args, block, row, k_begin, count, x);
+  if (!keeps_products(args)) logits_of_row(args, block, row, k_begin, count, x);
   if (!mj_mask_full && predicate) mask_row(args, block, row, k_begin, count, x);
 #pragma clang loop vectorize(disable) unroll(disable)
   for (int j = count; j < mj_tile_k; ++j) x[j] = -__builtin_inff();
-  return raw;
 }
 
 }  // namespace mj
