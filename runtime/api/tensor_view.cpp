@@ -56,19 +56,19 @@ TensorView TensorView::contiguous(void* data, ElementType type, std::vector<int6
   view.data = data;
   view.type = type;
   view.strides.resize(shape.size());
-  int64_t stride = 1;
+  uint64_t stride = 1;  // wraps for shapes that no memory can have
   for (size_t i = shape.size(); i-- > 0;) {
-    view.strides[i] = stride;
-    stride *= std::max<int64_t>(shape[i], 1);
+    view.strides[i] = static_cast<int64_t>(stride);
+    stride *= static_cast<uint64_t>(std::max<int64_t>(shape[i], 1));
   }
   view.shape = std::move(shape);
   return view;
 }
 
 int64_t TensorView::elements() const {
-  int64_t count = 1;
-  for (int64_t extent : shape) count *= extent;
-  return count;
+  uint64_t count = 1;
+  for (int64_t extent : shape) count *= static_cast<uint64_t>(extent);
+  return static_cast<int64_t>(count);
 }
 
 std::string TensorView::describe() const {

@@ -54,10 +54,11 @@ std::optional<Error> check_result(std::string_view name, const TensorView& view,
     return invalid(fmt::format("{} is {}; this call gives {}", name, view.describe(), expected()));
   }
   if (auto error = check_view(name, view)) return error;
-  int64_t stride = 1;
+  uint64_t stride = 1;  // wraps for shapes that no memory can have
   for (size_t d = shape.size(); d-- > 0;) {
     if (shape[d] > 1) {
-      if (contiguous ? view.strides[d] != stride : d + 1 == shape.size() && view.strides[d] != 1) {
+      if (contiguous ? view.strides[d] != static_cast<int64_t>(stride)
+                     : d + 1 == shape.size() && view.strides[d] != 1) {
         return invalid(
             fmt::format("{} {} has strides [{}]; {} is needed", name, view.describe(),
                         fmt::join(view.strides, ", "),
@@ -69,7 +70,7 @@ std::optional<Error> check_result(std::string_view name, const TensorView& view,
                         name, view.describe(), d));
       }
     }
-    stride *= std::max<int64_t>(shape[d], 1);
+    stride *= static_cast<uint64_t>(std::max<int64_t>(shape[d], 1));
   }
   return std::nullopt;
 }

@@ -56,7 +56,8 @@ Tensor random_tensor(ElementType type, std::vector<int64_t> shape, Layout layout
   std::mt19937 random(3);
   Tensor tensor(type, std::move(shape), layout);
   for (int64_t i = 0; i < tensor.size(); ++i)
-    tensor.set(i, static_cast<double>(random() % 2001) - 1000);
+    tensor.set(i, type == ElementType::Bool ? static_cast<double>(random() % 2)
+                                            : static_cast<double>(random() % 2001) - 1000);
   return tensor;
 }
 
