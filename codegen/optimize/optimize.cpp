@@ -118,12 +118,19 @@ void optimize(llvm::Module& module, llvm::TargetMachine& machine, int level, int
   if (level == 0) {
     pipeline.addPass(llvm::AlwaysInlinerPass());
     pipeline.addPass(llvm::GlobalDCEPass());
-  } else if (getenv("MJ_O2")) {
-    pipeline = builder.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2);
   } else {
     pipeline = kernel_pipeline();
   }
   pipeline.run(module, modules);
+  if (level == 0) return;
+  // What only directs the work is compiled without optimisation: instruction selection and register
+  // allocation for it would take a quarter of code generation. Templates mark it.
+  for (llvm::Function& function : module) {
+    if (function.isDeclaration() || function.getSection() != "mj_director") continue;
+    function.setSection("");
+    function.addFnAttr(llvm::Attribute::NoInline);
+    function.addFnAttr(llvm::Attribute::OptimizeNone);
+  }
 }
 
 }  // namespace maskjit::codegen

@@ -288,7 +288,7 @@ MJ_INLINE void merge(const MjAttentionArgs* args, const MjPlan* plan, int64_t in
 
 extern "C" {
 
-void mj_plan(const MjAttentionArgs* args, int64_t threads, MjPlan* plan) {
+MJ_DIRECTOR void mj_plan(const MjAttentionArgs* args, int64_t threads, MjPlan* plan) {
   using namespace mj;
   const int64_t group = args->num_heads / args->num_kv_heads;
   const int64_t queries = args->q_len < kMaxRows ? args->q_len : kMaxRows;
@@ -316,8 +316,8 @@ void mj_plan(const MjAttentionArgs* args, int64_t threads, MjPlan* plan) {
   plan->workspace_bytes = splits > 1 ? blocks * splits * kMaxRows * part_floats() * 4 : 0;
 }
 
-void mj_run(const MjAttentionArgs* args, const MjPlan* plan, int64_t phase, int64_t item,
-            void* scratch) {
+MJ_DIRECTOR void mj_run(const MjAttentionArgs* args, const MjPlan* plan, int64_t phase,
+                        int64_t item, void* scratch) {
   if (phase == 0) {
     mj::run_split(args, plan, item, scratch);
   } else {

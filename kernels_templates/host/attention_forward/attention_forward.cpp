@@ -275,7 +275,7 @@ MJ_INLINE void run_item(const MjAttentionArgs* args, const MjPlan* plan, int64_t
 
 extern "C" {
 
-void mj_plan(const MjAttentionArgs* args, int64_t threads, MjPlan* plan) {
+MJ_DIRECTOR void mj_plan(const MjAttentionArgs* args, int64_t threads, MjPlan* plan) {
   using namespace mj;
   const int64_t group = args->num_heads / args->num_kv_heads;
   const int64_t queries = args->q_len < mj_tile_q ? args->q_len : mj_tile_q;
@@ -301,7 +301,8 @@ void mj_plan(const MjAttentionArgs* args, int64_t threads, MjPlan* plan) {
   plan->workspace_bytes = 0;
 }
 
-void mj_run(const MjAttentionArgs* args, const MjPlan* plan, int64_t, int64_t item, void* scratch) {
+MJ_DIRECTOR void mj_run(const MjAttentionArgs* args, const MjPlan* plan, int64_t, int64_t item,
+                        void* scratch) {
   mj::run_item(args, plan, item, scratch);
 }
 

@@ -3,6 +3,8 @@
 #include <stdint.h>
 
 #define MJ_INLINE static inline __attribute__((always_inline))
+// A function that directs work and does none itself: code generation spends little time on it.
+#define MJ_DIRECTOR __attribute__((section("mj_director")))
 #define MJ_MEMBER inline __attribute__((always_inline))
 // One copy in the kernel: for what is called from several places and does enough work to be called.
 #define MJ_OUTLINE static __attribute__((noinline, unused))
