@@ -31,7 +31,8 @@ MJ_INLINE Scratch layout(void* base) {
   Scratch s = {};
   int64_t used = 0;
   const auto take = [&](int64_t floats) __attribute__((always_inline)) {
-    float* p = reinterpret_cast<float*>(static_cast<char*>(base) + used);
+    float* p =
+        reinterpret_cast<float*>(reinterpret_cast<uintptr_t>(base) + static_cast<uintptr_t>(used));
     used += round_up64(floats * 4, 64);
     return p;
   };

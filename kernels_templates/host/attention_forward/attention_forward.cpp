@@ -43,10 +43,11 @@ MJ_INLINE int query_words() { return round_up(head_words(), mj_unit_k_words); }
 
 MJ_INLINE Scratch layout(void* base) {
   Scratch s = {};
-  char* at = static_cast<char*>(base);
+  // An address: mj_plan lays out from null to learn the size.
+  const uintptr_t at = reinterpret_cast<uintptr_t>(base);
   int64_t used = 0;
   const auto take = [&](int64_t words) __attribute__((always_inline)) {
-    char* p = at + used;
+    const uintptr_t p = at + static_cast<uintptr_t>(used);
     used += round_up64(words * 4, 64);
     return p;
   };
