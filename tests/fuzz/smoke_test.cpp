@@ -1,7 +1,11 @@
 // The corpus and random mutations of it through the fuzzer's entry function, with a fixed seed.
+// MASKJIT_FUZZ_MUTANTS=FIRST:COUNT runs other and more of them, MASKJIT_FUZZ_CORPUS=FOLDER adds
+// seeds.
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <random>
@@ -23,6 +27,9 @@ std::vector<std::string> corpus() {
       if (entry.is_regular_file() && entry.path().extension() != ".expected")
         paths.push_back(entry.path());
     }
+  }
+  if (const char* more = std::getenv("MASKJIT_FUZZ_CORPUS")) {
+    for (const auto& entry : fs::directory_iterator(more)) paths.push_back(entry.path());
   }
   std::sort(paths.begin(), paths.end());
   std::vector<std::string> texts;
@@ -49,13 +56,16 @@ TEST(FuzzSmoke, Corpus) {
 // Cuts, doubles, swaps and replaces pieces of the corpus; every mutant that crashes can be made
 // again from the seed, which is its number.
 TEST(FuzzSmoke, Mutations) {
-  constexpr unsigned kMutants = 3000;
+  unsigned first = 0, count = 3000;
+  if (const char* range = std::getenv("MASKJIT_FUZZ_MUTANTS")) {
+    ASSERT_EQ(std::sscanf(range, "%u:%u", &first, &count), 2) << range;
+  }
   static const std::vector<std::string> kPieces = {
       "(",   ")",     "{",     "}",    "[",  "]", ",",  "=", " // ", "%",
       "10%", "then ", "mask ", "q",    "k",  "s", "\n", "#", "\"",   "9223372036854775807",
       "0",   "-",     "!",     "\xFF", "? :"};
   const std::vector<std::string> texts = corpus();
-  for (unsigned seed = 0; seed < kMutants; ++seed) {
+  for (unsigned seed = first; seed < first + count; ++seed) {
     SCOPED_TRACE(seed);
     std::mt19937 random(seed);
     const auto below = [&](size_t n) {
