@@ -25,7 +25,8 @@ std::string hash_hex(llvm::StringRef text) {
 }
 
 std::string compute_build_id() {
-  std::string text = fmt::format("{};llvm {}", kFormatVersion, LLVM_VERSION_STRING);
+  std::string text = fmt::format("{};llvm {};sources {}", kFormatVersion, LLVM_VERSION_STRING,
+                                 MASKJIT_CODEGEN_HASH);
   for (const auto& t : templates::embedded_templates()) {
     text += fmt::format(";{} {}", t.name,
                         hash_hex(llvm::StringRef(reinterpret_cast<const char*>(t.data), t.size)));
