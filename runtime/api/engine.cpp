@@ -141,7 +141,7 @@ detail::EngineState::EngineState(EngineOptions given, cache::CacheOptions cache_
       log(std::move(to_log)),
       error(check_options(options, target)),
       kernels(std::move(cache_options), codegen::load),
-      executor(error ? 1 : options.threads) {}
+      executor(error ? 1 : options.threads, options.thread_pool) {}
 
 Engine::Engine(EngineOptions options) {
   const Environment environment = read_environment();

@@ -18,6 +18,7 @@
 
 #include "runtime/api/result.h"
 #include "runtime/api/tensor_view.h"
+#include "runtime/api/thread_pool.h"
 #include "runtime/cache/cache_mode.h"
 
 namespace maskjit {
@@ -32,6 +33,7 @@ struct EngineOptions {
   std::string target = {};         // empty: the best this CPU supports; see `maskjit info`
   std::string only_template = {};  // empty: the best that supports the problem
   int opt_level = 3;
+  std::shared_ptr<const ThreadPool> thread_pool = {};  // instead of `threads` of oneTBB
 };
 
 // "12", 12, 0.5, true, or a share of the keys {.share = 0.1}.

@@ -71,6 +71,8 @@ struct PhaseWorker {
   void operator()(int) const { run_items(*phase); }
 };
 
+void run_items_of(void* phase, int) { run_items(*static_cast<Phase*>(phase)); }
+
 }  // namespace
 
 int available_threads() {
@@ -95,37 +97,47 @@ struct Executor::Arena {
   mutable tbb::task_arena arena;
 };
 
-Executor::Executor(int threads) : threads_(threads > 0 ? threads : available_threads()) {
-  if (threads_ > 1) arena_ = std::make_unique<Arena>(threads_);
+Executor::Executor(int threads, std::shared_ptr<const ThreadPool> pool)
+    : threads_(threads > 0 ? threads : available_threads()), pool_(std::move(pool)) {
+  if (threads_ > 1 && pool_ == nullptr) arena_ = std::make_unique<Arena>(threads_);
 }
 
 Executor::~Executor() = default;
 
+int Executor::threads() const {
+  return pool_ == nullptr ? threads_ : std::max(pool_->threads(), 1);
+}
+
 void Executor::run(MjPlanFunction plan_function, MjRunFunction run,
                    const MjAttentionArgs& args) const {
+  const int threads = this->threads();
   MjPlan plan = {};
-  plan_function(&args, threads_, &plan);
+  plan_function(&args, threads, &plan);
   if (plan.workspace_bytes > 0) plan.workspace = workspace.at_least(plan.workspace_bytes);
   for (int64_t phase = 0; phase < 2; ++phase) {
     const int64_t items = plan.phase_items[phase];
     if (items <= 0) continue;
     Phase shared = {run, args, plan, phase, 0};
-    if (threads_ == 1 || items == 1) {
+    if (threads == 1 || items == 1) {
       run_items(shared);
       continue;
     }
-    const int workers = static_cast<int>(std::min<int64_t>(threads_, items));
+    const int workers = static_cast<int>(std::min<int64_t>(threads, items));
     const PhaseWorker worker = {&shared};
     shared.next.store(0, std::memory_order_release);
-    arena_->arena.execute(
-        [&] { tbb::parallel_for(0, workers, worker, tbb::simple_partitioner()); });
+    if (pool_ != nullptr) {
+      pool_->run(workers, run_items_of, &shared);
+    } else {
+      arena_->arena.execute(
+          [&] { tbb::parallel_for(0, workers, worker, tbb::simple_partitioner()); });
+    }
     shared.next.load(std::memory_order_acquire);
   }
 }
 
 int64_t Executor::count_items(MjPlanFunction plan_function, const MjAttentionArgs& args) const {
   MjPlan plan = {};
-  plan_function(&args, threads_, &plan);
+  plan_function(&args, threads(), &plan);
   return std::max<int64_t>(plan.phase_items[0], 0) + std::max<int64_t>(plan.phase_items[1], 0);
 }
 

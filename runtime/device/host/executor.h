@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "kernels_templates/include/kernel_abi.h"
+#include "runtime/api/thread_pool.h"
 
 namespace maskjit::host {
 
@@ -18,13 +19,13 @@ int available_threads();
 
 class Executor {
  public:
-  // 0: available_threads().
-  explicit Executor(int threads);
+  // 0: available_threads(). With a pool, which is asked at every launch, `threads` does not count.
+  explicit Executor(int threads, std::shared_ptr<const ThreadPool> pool = nullptr);
   ~Executor();
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
-  int threads() const { return threads_; }
+  int threads() const;
   // Returns when every item is done.
   void run(MjPlanFunction plan, MjRunFunction run, const MjAttentionArgs& args) const;
   // Items of all phases of such a launch.
@@ -33,7 +34,8 @@ class Executor {
  private:
   struct Arena;
   int threads_;
-  std::unique_ptr<Arena> arena_;  // null for one thread
+  std::shared_ptr<const ThreadPool> pool_;
+  std::unique_ptr<Arena> arena_;  // null for one thread, and with a pool
 };
 
 }  // namespace maskjit::host

@@ -148,6 +148,34 @@ TEST(Executor, NestedLaunches) {
   EXPECT_EQ(done, 12);
 }
 
+// Launches take as many threads as the given pool has at that time.
+TEST(Executor, ThreadPool) {
+  struct Pool final : ThreadPool {
+    int available = 3;
+    mutable std::vector<int> counts;
+    int threads() const override { return available; }
+    void run(int count, void (*task)(void*, int), void* context) const override {
+      counts.push_back(count);
+      std::vector<std::thread> others;
+      for (int i = 1; i < count; ++i) others.emplace_back(task, context, i);
+      task(context, 0);
+      for (std::thread& other : others) other.join();
+    }
+  };
+  const auto pool = std::make_shared<Pool>();
+  const Executor executor(1, pool);
+  for (const auto& [threads, counts] :
+       {std::pair{3, std::vector{3, 2}}, {1, {}}, {0, {}}, {40, {40, 2}}}) {
+    pool->available = threads;
+    pool->counts.clear();
+    Job job(50, 2, 500, 200);
+    executor.run(plan, run, job.args);
+    job.expect_done();
+    EXPECT_EQ(executor.threads(), std::max(threads, 1));
+    EXPECT_EQ(pool->counts, counts);
+  }
+}
+
 TEST(Executor, AvailableThreads) {
   cpu_set_t set;
   ASSERT_EQ(sched_getaffinity(0, sizeof(set), &set), 0);
