@@ -30,6 +30,18 @@ std::optional<Error> check_view(std::string_view name, const TensorView& view) {
   return std::nullopt;
 }
 
+std::optional<Error> check_writable(std::string_view name, const TensorView& view) {
+  if (auto error = check_view(name, view)) return error;
+  for (size_t d = 0; d < view.shape.size(); ++d) {
+    if (view.shape[d] > 1 && view.strides[d] == 0) {
+      return invalid(
+          fmt::format("{} {} has stride 0 in dimension {}: results would overwrite each other",
+                      name, view.describe(), d));
+    }
+  }
+  return std::nullopt;
+}
+
 std::optional<Error> check_operand(std::string_view name, const TensorView& view,
                                    std::string_view dims, size_t rank) {
   if (view.shape.size() != rank) {
@@ -53,7 +65,7 @@ std::optional<Error> check_result(std::string_view name, const TensorView& view,
   if (view.type != type || !std::ranges::equal(view.shape, shape)) {
     return invalid(fmt::format("{} is {}; this call gives {}", name, view.describe(), expected()));
   }
-  if (auto error = check_view(name, view)) return error;
+  if (auto error = check_writable(name, view)) return error;
   uint64_t stride = 1;  // wraps for shapes that no memory can have
   for (size_t d = shape.size(); d-- > 0;) {
     if (shape[d] > 1) {
@@ -63,11 +75,6 @@ std::optional<Error> check_result(std::string_view name, const TensorView& view,
             fmt::format("{} {} has strides [{}]; {} is needed", name, view.describe(),
                         fmt::join(view.strides, ", "),
                         contiguous ? "a contiguous view" : "a unit stride on its last dimension"));
-      }
-      if (view.strides[d] == 0) {
-        return invalid(
-            fmt::format("{} {} has stride 0 in dimension {}: results would overwrite each other",
-                        name, view.describe(), d));
       }
     }
     stride *= static_cast<uint64_t>(std::max<int64_t>(shape[d], 1));

@@ -17,6 +17,9 @@ Error invalid(std::string message);
 // One stride a dimension, extents within 0 .. 2^30, data where there are elements, alignment.
 std::optional<Error> check_view(std::string_view name, const TensorView& view);
 
+// check_view, and no two elements in one place for the lack of a stride.
+std::optional<Error> check_writable(std::string_view name, const TensorView& view);
+
 // check_view, the rank, and a unit stride on the last dimension. `dims` names the dimensions for
 // messages.
 std::optional<Error> check_operand(std::string_view name, const TensorView& view,
