@@ -1,0 +1,216 @@
+"""Specs from Python: text or files -> callable attentions."""
+
+from __future__ import annotations
+
+import dataclasses
+import numbers
+import os
+import re
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+import maskjit._library  # noqa: F401  (registers the operators)
+
+_attention = torch.ops.maskjit.attention.default
+_attention_results = torch.ops.maskjit.attention_results.default
+_merge_partials = torch.ops.maskjit.merge_partials.default
+_parameters = torch.ops.maskjit.parameters.default
+
+_DECLARATION = re.compile(r"^[ \t]*(import|masker|score|attention)\s", re.MULTILINE)
+
+Constant = bool | int | float | str
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """What a spec still needs at each call: a run-time number or a tensor."""
+
+    name: str
+    #: "int", "float", "bool", or for a tensor its element type and dimensions: "i32[batch, kv_len]"
+    type: str
+    #: "runtime" or "tensor"
+    binding_time: str
+    #: As text; empty if a value must be given.
+    default: str
+
+
+class Attention:
+    """A compiled spec. Kernels are made when a kind of problem (types, head dimensions) is first met, and kept.
+
+    Calls may come from several threads. Numbers given at a call never compile anything anew.
+    """
+
+    def __init__(self, program: str, entry: str, constants: str, path: str) -> None:
+        self._spec = (program, entry, constants, path)
+        texts = _parameters(*self._spec)
+        #: The parameters that calls take beside query, key and value.
+        self.parameters: tuple[Parameter, ...] = tuple(
+            Parameter(*texts[i : i + 4]) for i in range(0, len(texts), 4)
+        )
+
+    def __repr__(self) -> str:
+        program, entry, constants, path = self._spec
+        what = path or (program if "\n" not in program else program.strip().split("\n", 1)[0] + " ...")
+        given = "".join(f", {text}" for text in (entry, constants) if text)
+        return f"maskjit.Attention({what}{given})"
+
+    def __call__(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *,
+        attn_mask: Tensor | None = None,
+        scale: float | None = None,
+        q_offset: int | None = None,
+        transposed: bool = False,
+        parameters: Mapping[str, Tensor | bool | int | float] | None = None,
+        **named: Tensor | bool | int | float,
+    ) -> Tensor:
+        """Attention of every query over the keys that the spec lets it see.
+
+        Args:
+            query: [B, Hq, Lq, D], float32, float16 or bfloat16. Any strides; only where the last dimension has another
+                stride than 1 (of any operand) a copy is made.
+            key: [B, Hkv, Lk, D] of the same type. Query head h uses key head h // (Hq // Hkv).
+            value: [B, Hkv, Lk, Dv] of the same type.
+            attn_mask: added to the logits, or bool (True takes part); [B | 1, Hq | 1, Lq | 1, >= Lk], read on its first
+                Lk columns; leading dimensions may be left out.
+            scale: of the logits; default 1 / sqrt(D).
+            q_offset: position of query row 0 among the keys; default Lk - Lq, which aligns the last ones.
+            transposed: the result is [B, Lq, Hq, Dv], as eager attention in transformers returns it.
+            parameters, named: the spec's run-time parameters and tensors, by name.
+
+        Returns:
+            [B, Hq, Lq, Dv] of the type of the query; 0 in rows that see no key.
+
+        Raises:
+            ValueError: a wrong shape, type, device or parameter; the message names both sides.
+            NotImplementedError: a gradient is wanted, or no kernel can do what is asked.
+        """
+        if not named and parameters is None:
+            return _attention(query, key, value, *self._spec, attn_mask, scale, q_offset, transposed)
+        by_kind = _by_kind(parameters, named)
+        return _attention(query, key, value, *self._spec, attn_mask, scale, q_offset, transposed, *by_kind)
+
+    def results(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        results: Sequence[str] = ("output", "lse"),
+        *,
+        attn_mask: Tensor | None = None,
+        scale: float | None = None,
+        q_offset: int | None = None,
+        transposed: bool = False,
+        row_max_over_all: bool = False,
+        parameters: Mapping[str, Tensor | bool | int | float] | None = None,
+        **named: Tensor | bool | int | float,
+    ) -> tuple[Tensor, ...]:
+        """As a call, with other results than the output, in the order in which they are named.
+
+        | name          | type and shape |                                                                              |
+        |---------------|----------------|------------------------------------------------------------------------------|
+        | `output`      | as a call's    | numerator / denominator                                                      |
+        | `lse`         | f32 [B, Hq, Lq] | natural logarithm of the sum of exp(logit) over the active keys; -inf without |
+        | `row_max`     | f32 [B, Hq, Lq] | m, the largest active logit                                                  |
+        | `denominator` | f32 [B, Hq, Lq] | sum of exp(logit - m)                                                        |
+        | `numerator`   | f32 [B, Hq, Lq, Dv] | sum of exp(logit - m) value                                              |
+        | `weights`     | f32 [B, Hq, Lq, Lk] | the attention weights; the only result of that size                      |
+
+        `row_max_over_all`: m is the largest logit over all keys that `attn_mask` allows, active or not.
+        """
+        if isinstance(results, str):
+            raise TypeError(f"results is the string {results!r}; a sequence of names is needed: ({results!r},)")
+        return tuple(
+            _attention_results(
+                query,
+                key,
+                value,
+                *self._spec,
+                attn_mask,
+                scale,
+                q_offset,
+                transposed,
+                *_by_kind(parameters, named),
+                results=list(results),
+                row_max_over_all=row_max_over_all,
+            )
+        )
+
+
+def compile(
+    spec: str | os.PathLike[str],
+    /,
+    entry: str = "",
+    *,
+    constants: Mapping[str, Constant] | None = None,
+    **named: Constant,
+) -> Attention:
+    """Compiles a mask or a whole attention.
+
+    Args:
+        spec: one of
+            a file: a path, or a string that ends in ".masker";
+            a program: a string with declarations (masker, score, attention);
+            a mask expression: "causal() & (sink(4) | local(1024))";
+            the name of a standard masker: "causal".
+        entry: the attention or masker of a file or program to take; not needed if there is only one attention or masker.
+        constants, named: values of its parameters that are not run-time ones: numbers, bools, or "10%" for a share of the keys.
+
+    Returns:
+        The callable `Attention`.
+
+    Raises:
+        ValueError: what is wrong with the text, with the place; OSError: the file cannot be read.
+
+    >>> attn = compile("masker recent(n: int) = causal() & (sink(4) | local(n))", n=256)
+    >>> attn(torch.zeros(1, 8, 512, 64), torch.zeros(1, 2, 512, 64), torch.zeros(1, 2, 512, 64)).shape
+    torch.Size([1, 8, 512, 64])
+    """
+    given = {**(constants or {}), **named}
+    texts = ", ".join(f"{name}={_constant(name, value)}" for name, value in given.items())
+    if isinstance(spec, str) and (_DECLARATION.search(spec) or not spec.endswith(".masker")):
+        return Attention(spec, entry, texts, "")
+    path = os.path.abspath(spec)
+    with open(path, encoding="utf-8") as file:
+        return Attention(file.read(), entry, texts, path)
+
+
+def merge_partials(outputs: Sequence[Tensor], lses: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Results over disjoint keys -> the result over all of them, exactly.
+
+    Args:
+        outputs: each [..., L, Dv], of one type.
+        lses: each float32 [..., L], as `Attention.results` gives them.
+
+    Returns:
+        The output and the lse over the union of the keys.
+    """
+    return _merge_partials(list(outputs), list(lses))
+
+
+def _constant(name: str, value: Constant) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, numbers.Integral):
+        return str(int(value))
+    if isinstance(value, numbers.Real):
+        return repr(float(value))
+    if isinstance(value, str) and "," not in value:
+        return value
+    raise TypeError(f"the constant {name!r} is {value!r}; a number, a bool or a string like '10%' is needed")
+
+
+def _by_kind(parameters: Mapping[str, object] | None, named: Mapping[str, object]) -> tuple[str, list, str, list]:
+    """The operators' arguments tensor_names, tensors, scalar_names, scalars."""
+    given = {**(parameters or {}), **named}
+    tensors = {name: value for name, value in given.items() if isinstance(value, Tensor)}
+    scalars = {name: value for name, value in given.items() if not isinstance(value, Tensor)}
+    for name, value in scalars.items():
+        if not isinstance(value, (bool, int, float, torch.SymInt, torch.SymFloat, torch.SymBool)):
+            raise TypeError(f"the parameter {name!r} is a {type(value).__name__}; a tensor or a number is needed")
+    return ",".join(tensors), list(tensors.values()), ",".join(scalars), list(scalars.values())

@@ -1,0 +1,266 @@
+// The operators torch.ops.maskjit.*: schemas, kernels, shapes without kernels (meta), and what
+// happens when a gradient is wanted. Kernels are boxed: they read their arguments where the
+// dispatcher keeps them, which copies no text.
+#include <ATen/core/stack.h>
+#include <ATen/ops/empty.h>
+#include <torch/library.h>
+
+#include "runtime/torch/attention.h"
+#include "runtime/torch/checks.h"
+#include "runtime/torch/spec_cache.h"
+
+namespace maskjit::torch {
+namespace {
+
+using at::Tensor;
+using ::torch::jit::Stack;
+
+constexpr const char* kAttention =
+    "attention(Tensor query, Tensor key, Tensor value, str program, str entry='', "
+    "str constants='', str path='', Tensor? attn_mask=None, float? scale=None, "
+    "SymInt? q_offset=None, bool transposed=False, str tensor_names='', Tensor[]? tensors=None, "
+    "str scalar_names='', Scalar[]? scalars=None) -> Tensor";
+constexpr const char* kAttentionResults =
+    "attention_results(Tensor query, Tensor key, Tensor value, str program, str entry='', "
+    "str constants='', str path='', Tensor? attn_mask=None, float? scale=None, "
+    "SymInt? q_offset=None, bool transposed=False, str tensor_names='', Tensor[]? tensors=None, "
+    "str scalar_names='', Scalar[]? scalars=None, *, str[] results, bool row_max_over_all=False) "
+    "-> Tensor[]";
+
+// The arguments of both, in the order of their schemas.
+class Arguments {
+ public:
+  Arguments(const c10::OperatorHandle& op, const Stack& stack)
+      : all_(::torch::jit::last(stack, op.schema().arguments().size())) {}
+
+  const Tensor& query() const { return all_[0].toTensor(); }
+  const Tensor& key() const { return all_[1].toTensor(); }
+  const Tensor& value() const { return all_[2].toTensor(); }
+  SpecText spec() const {
+    return {all_[3].toStringView(), all_[4].toStringView(), all_[5].toStringView(),
+            all_[6].toStringView()};
+  }
+  bool transposed() const { return all_[10].toBool(); }
+  std::vector<ResultKind> results() const;
+  Options options() const;
+
+ private:
+  bool of_results() const { return all_.size() > 15; }
+  at::ArrayRef<c10::IValue> list(size_t i) const {
+    return all_[i].isNone() ? at::ArrayRef<c10::IValue>() : all_[i].toListRef();
+  }
+  void take_tensors(Options& options) const;
+  void take_scalars(Options& options) const;
+
+  at::ArrayRef<c10::IValue> all_;
+};
+
+std::vector<ResultKind> Arguments::results() const {
+  if (!of_results()) return {ResultKind::Output};
+  constexpr const char* kPossible = "output, lse, row_max, numerator, denominator and weights";
+  std::vector<ResultKind> kinds;
+  for (const c10::IValue& item : list(15)) {
+    const auto kind = parse_result(item.toStringView());
+    TORCH_CHECK_VALUE(kind, "there is no result '", item.toStringView(), "'; ", kPossible,
+                      " are possible");
+    kinds.push_back(*kind);
+  }
+  TORCH_CHECK_VALUE(!kinds.empty(), "no result is asked for; ", kPossible, " are possible");
+  return kinds;
+}
+
+Options Arguments::options() const {
+  Options options;
+  if (all_[7].isTensor()) options.attn_mask = all_[7].toTensor();
+  options.scale = all_[8].toOptional<double>();
+  if (!all_[9].isNone()) options.q_offset = all_[9].toInt();
+  options.transposed = transposed();
+  take_tensors(options);
+  take_scalars(options);
+  if (of_results()) options.row_max_over_all = all_[16].toBool();
+  return options;
+}
+
+void Arguments::take_tensors(Options& options) const {
+  const std::vector<std::string> names = split_names(all_[11].toStringView());
+  const auto tensors = list(12);
+  TORCH_CHECK_VALUE(names.size() == tensors.size(), "tensor_names has ", names.size(),
+                    " names for ", tensors.size(), " tensors");
+  for (size_t i = 0; i < names.size(); ++i) {
+    options.tensors.emplace(names[i], tensors[i].toTensor());
+  }
+}
+
+void Arguments::take_scalars(Options& options) const {
+  const std::vector<std::string> names = split_names(all_[13].toStringView());
+  const auto scalars = list(14);
+  TORCH_CHECK_VALUE(names.size() == scalars.size(), "scalar_names has ", names.size(),
+                    " names for ", scalars.size(), " scalars");
+  for (size_t i = 0; i < names.size(); ++i) {
+    const at::Scalar scalar = scalars[i].toScalar();
+    TORCH_CHECK_VALUE(!scalar.isComplex(), "run-time parameter '", names[i], "' is complex");
+    options.runtime.emplace(names[i], scalar.isBoolean()         ? Value(scalar.toBool())
+                                      : scalar.isIntegral(false) ? Value(scalar.toLong())
+                                                                 : Value(scalar.toDouble()));
+  }
+}
+
+void attention_kernel(const c10::OperatorHandle& op, Stack* stack) {
+  const Arguments arguments(op, *stack);
+  Tensor output = attention(*find_spec(arguments.spec()), arguments.query(), arguments.key(),
+                            arguments.value(), arguments.options());
+  ::torch::jit::drop(*stack, op.schema().arguments().size());
+  ::torch::jit::push(*stack, std::move(output));
+}
+
+void results_kernel(const c10::OperatorHandle& op, Stack* stack) {
+  const Arguments arguments(op, *stack);
+  std::vector<Tensor> results =
+      attention_results(*find_spec(arguments.spec()), arguments.query(), arguments.key(),
+                        arguments.value(), arguments.results(), arguments.options());
+  ::torch::jit::drop(*stack, op.schema().arguments().size());
+  ::torch::jit::push(*stack, std::move(results));
+}
+
+// Ranks, types and sizes that must agree, where sizes may be symbols.
+void check_shapes(const Tensor& query, const Tensor& key, const Tensor& value) {
+  for (const auto& [name, tensor] :
+       {std::pair{"query", &query}, {"key", &key}, {"value", &value}}) {
+    check_operand(name, *tensor, query);
+    TORCH_CHECK_VALUE(tensor->dim() == 4, name, " ", describe(*tensor), " has ", tensor->dim(),
+                      " dimensions; 4 are needed: [batch, heads, length, head dimension]");
+    TORCH_CHECK_VALUE(tensor->scalar_type() == query.scalar_type(), "query ", describe(query),
+                      " and ", name, " ", describe(*tensor), " differ in type");
+  }
+  const auto same = [](const char* a_name, const Tensor& a, const char* b_name, const Tensor& b,
+                       int64_t dim, const char* what) {
+    TORCH_CHECK_VALUE(a.sym_size(dim) == b.sym_size(dim), a_name, " ", describe(a), " and ", b_name,
+                      " ", describe(b), " differ in ", what);
+  };
+  same("query", query, "key", key, 0, "batch");
+  same("query", query, "value", value, 0, "batch");
+  same("query", query, "key", key, 3, "head_dim");
+  same("key", key, "value", value, 1, "num_kv_heads");
+  same("key", key, "value", value, 2, "kv_len");
+  TORCH_CHECK_VALUE(key.sym_size(1) != 0 && query.sym_size(1) % key.sym_size(1) == 0,
+                    query.sym_size(1), " query heads are no multiple of ", key.sym_size(1),
+                    " key heads: query ", describe(query), ", key ", describe(key));
+}
+
+Tensor shape_of(ResultKind kind, const Arguments& arguments) {
+  const Tensor& query = arguments.query();
+  const auto make = [&](c10::SymIntArrayRef sizes) {
+    const auto type = kind == ResultKind::Output ? query.scalar_type() : at::kFloat;
+    return at::empty_symint(sizes, query.options().dtype(type));
+  };
+  const c10::SymInt batch = query.sym_size(0), heads = query.sym_size(1), rows = query.sym_size(2);
+  const c10::SymInt head_dim_v = arguments.value().sym_size(3);
+  switch (kind) {
+    case ResultKind::Output:
+      return arguments.transposed() ? make({batch, rows, heads, head_dim_v})
+                                    : make({batch, heads, rows, head_dim_v});
+    case ResultKind::Numerator:
+      return make({batch, heads, rows, head_dim_v});
+    case ResultKind::Lse:
+    case ResultKind::RowMax:
+    case ResultKind::Denominator:
+      return make({batch, heads, rows});
+    case ResultKind::Weights:
+      return make({batch, heads, rows, arguments.key().sym_size(2)});
+  }
+  TORCH_CHECK(false, "unknown kind of result");
+}
+
+std::vector<Tensor> shapes(const Arguments& arguments) {
+  check_shapes(arguments.query(), arguments.key(), arguments.value());
+  std::vector<Tensor> results;
+  for (ResultKind kind : arguments.results()) results.push_back(shape_of(kind, arguments));
+  return results;
+}
+
+void attention_meta(const c10::OperatorHandle& op, Stack* stack) {
+  std::vector<Tensor> results = shapes(Arguments(op, *stack));
+  ::torch::jit::drop(*stack, op.schema().arguments().size());
+  ::torch::jit::push(*stack, std::move(results[0]));
+}
+
+void results_meta(const c10::OperatorHandle& op, Stack* stack) {
+  std::vector<Tensor> results = shapes(Arguments(op, *stack));
+  ::torch::jit::drop(*stack, op.schema().arguments().size());
+  ::torch::jit::push(*stack, std::move(results));
+}
+
+// Every operator here: no tensor argument may want a gradient; then on to the kernel.
+void check_gradients(const c10::OperatorHandle& op, c10::DispatchKeySet keys, Stack* stack) {
+  const auto& declared = op.schema().arguments();
+  const auto values = ::torch::jit::last(*stack, declared.size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    const char* name = declared[i].name().c_str();
+    if (values[i].isTensor()) check_no_grad(name, values[i].toTensor());
+    if (!values[i].isTensorList()) continue;
+    for (const c10::IValue& item : values[i].toListRef()) check_no_grad(name, item.toTensor());
+  }
+  op.redispatchBoxed(keys & c10::after_autograd_keyset, stack);
+}
+
+std::tuple<Tensor, Tensor> merge_kernel(at::TensorList outputs, at::TensorList lses) {
+  auto [output, lse] = merge_partials(outputs.vec(), lses.vec());
+  return {std::move(output), std::move(lse)};
+}
+
+std::tuple<Tensor, Tensor> merge_meta(at::TensorList outputs, at::TensorList lses) {
+  TORCH_CHECK_VALUE(!outputs.empty() && outputs.size() == lses.size(), outputs.size(),
+                    " partial outputs and ", lses.size(), " partial lse are given");
+  return {at::empty_symint(outputs[0].sym_sizes(), outputs[0].options()),
+          at::empty_symint(lses[0].sym_sizes(), lses[0].options())};
+}
+
+// Four texts for each parameter that is open once `constants` are bound: name, type, binding time,
+// default.
+std::vector<std::string> parameters(std::string_view program, std::string_view entry,
+                                    std::string_view constants, std::string_view path) {
+  std::vector<std::string> texts;
+  for (ParameterInfo& info : find_spec({program, entry, constants, path})->parameters()) {
+    for (std::string* text : {&info.name, &info.type, &info.binding_time, &info.default_value}) {
+      texts.push_back(std::move(*text));
+    }
+  }
+  return texts;
+}
+
+template <auto* kernel>
+::torch::CppFunction boxed() {
+  return ::torch::CppFunction::makeFromBoxedFunction<kernel>();
+}
+
+}  // namespace
+}  // namespace maskjit::torch
+
+namespace mj = maskjit::torch;
+
+TORCH_LIBRARY(maskjit, m) {
+  m.def(mj::kAttention);
+  m.def(mj::kAttentionResults);
+  m.def("merge_partials(Tensor[] outputs, Tensor[] lses) -> (Tensor output, Tensor lse)");
+  m.def("parameters(str program, str entry='', str constants='', str path='') -> str[]",
+        mj::parameters);
+}
+
+// For every device, so that a call with tensors of another one gets an error that says so.
+TORCH_LIBRARY_IMPL(maskjit, CompositeExplicitAutograd, m) {
+  m.impl("attention", mj::boxed<mj::attention_kernel>());
+  m.impl("attention_results", mj::boxed<mj::results_kernel>());
+  m.impl("merge_partials", mj::merge_kernel);
+}
+
+TORCH_LIBRARY_IMPL(maskjit, Meta, m) {
+  m.impl("attention", mj::boxed<mj::attention_meta>());
+  m.impl("attention_results", mj::boxed<mj::results_meta>());
+  m.impl("merge_partials", mj::merge_meta);
+}
+
+TORCH_LIBRARY_IMPL(maskjit, Autograd, m) {
+  for (const char* op : {"attention", "attention_results", "merge_partials"}) {
+    m.impl(op, mj::boxed<mj::check_gradients>());
+  }
+}
