@@ -8,13 +8,17 @@
 #include <llvm/ExecutionEngine/Orc/Shared/ExecutorSymbolDef.h>
 #include <llvm/Support/MemoryBuffer.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstring>
 #include <mutex>
+#include <optional>
 
 #include "codegen/backend/backend.h"
+#include "codegen/target/target.h"
+#include "kernels_templates/include/microkernel_table.h"
 #include "masker_dsl/ir/internal_error.h"
 
 namespace maskjit::codegen {
@@ -22,8 +26,8 @@ namespace {
 
 namespace orc = llvm::orc;
 
-// Objects link against nothing but these: what LLVM calls for memory, and for operations that the
-// oldest targets have no instruction for.
+// Objects link against nothing but the microkernels of their target and these: what LLVM calls for
+// memory, and for operations that the oldest targets have no instruction for.
 orc::SymbolMap runtime_functions(orc::ExecutionSession& session) {
   orc::SymbolMap map;
   const auto add = [&](const char* name, auto* function) {
@@ -37,6 +41,22 @@ orc::SymbolMap runtime_functions(orc::ExecutionSession& session) {
   add("floor", static_cast<double (*)(double)>(::floor));
   add("floorf", static_cast<float (*)(float)>(::floorf));
   return map;
+}
+
+templates::MicrokernelIsa isa_of(HostLevel level) {
+  switch (level) {
+    case HostLevel::Baseline:
+      return templates::MicrokernelIsa::Baseline;
+    case HostLevel::Avx2:
+      return templates::MicrokernelIsa::Avx2;
+    case HostLevel::Avx512:
+      return templates::MicrokernelIsa::Avx512;
+    case HostLevel::Avx512Bf16:
+      return templates::MicrokernelIsa::Avx512Bf16;
+    case HostLevel::AmxBf16:
+      return templates::MicrokernelIsa::AmxBf16;
+  }
+  return templates::MicrokernelIsa::Baseline;
 }
 
 struct Session {
@@ -58,9 +78,26 @@ struct Session {
     layer.reset();
     llvm::consumeError(session->endSession());
   }
+  // The microkernels of one level, defined on its first use.
+  orc::JITDylib& microkernels(HostLevel level) {
+    const std::lock_guard<std::mutex> lock(mutex);
+    orc::JITDylib*& dylib = levels[static_cast<size_t>(level)];
+    if (dylib == nullptr) {
+      dylib = &session->createBareJITDylib("microkernels" + Target{level}.print());
+      orc::SymbolMap map;
+      for (const MjMicrokernel& kernel : templates::microkernels(isa_of(level))) {
+        map[session->intern(kernel.name)] = orc::ExecutorSymbolDef(
+            orc::ExecutorAddr::fromPtr(kernel.address), llvm::JITSymbolFlags::Exported);
+      }
+      llvm::cantFail(dylib->define(orc::absoluteSymbols(std::move(map))));
+    }
+    return *dylib;
+  }
+
   std::unique_ptr<orc::ExecutionSession> session;
   std::unique_ptr<orc::ObjectLinkingLayer> layer;
   orc::JITDylib* support = nullptr;
+  std::array<orc::JITDylib*, static_cast<size_t>(HostLevel::AmxBf16) + 1> levels = {};
   std::atomic<uint64_t> kernels{0};
 
   std::string take_reasons() {
@@ -97,11 +134,15 @@ CompileError load_error(Session& session, const std::string& what, llvm::Error e
 
 std::variant<std::unique_ptr<LoadedKernel>, CompileError> load(const CodeArtifact& artifact) {
   const auto start = std::chrono::steady_clock::now();
+  const std::optional<Target> target = Target::parse(artifact.target);
+  if (!target)
+    return CompileError{"loading a kernel: its target \"" + artifact.target + "\" is unknown"};
   std::shared_ptr<Session> session = shared_session();
   const std::string name = "kernel" + std::to_string(session->kernels++);
   orc::JITDylib& dylib = session->session->createBareJITDylib(name);
   auto kernel = std::make_unique<OrcKernel>(session, dylib);
   dylib.addToLinkOrder(*session->support);
+  dylib.addToLinkOrder(session->microkernels(target->level));
   if (llvm::Error error =
           session->layer->add(dylib, llvm::MemoryBuffer::getMemBufferCopy(artifact.object, name))) {
     return load_error(*session, "the object", std::move(error));

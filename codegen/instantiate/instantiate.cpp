@@ -94,13 +94,6 @@ std::unique_ptr<llvm::Module> link_template(const KernelSpec& spec, llvm::LLVMCo
   const std::string stem = spec.template_name.substr(spec.template_name.rfind('/') + 1);
   std::unique_ptr<llvm::Module> module = load_bitcode(spec.template_name + "/" + stem, context);
   module->setModuleIdentifier(spec.template_name);
-  llvm::Linker linker(*module);
-  std::vector<std::string> parts;
-  if (!spec.matrix_unit.empty()) parts.push_back("host/matrix_unit/" + spec.matrix_unit);
-  for (const std::string& part : parts) {
-    const bool failed = linker.linkInModule(load_bitcode(part, context));
-    MASKJIT_CHECK(!failed, "linking " + part + " into " + spec.template_name);
-  }
   return module;
 }
 
@@ -117,7 +110,8 @@ void specialise(const ir::Program& program, const analysis::TileFunctions& tiles
       {"mj_dense_results", problem.dense_results},
       {"mj_tile_q", spec.tile_q},
       {"mj_tile_k", spec.tile_k},
-      {"mj_pairs", spec.matrix_unit == "avx512_bf16" || spec.matrix_unit == "amx_bf16"},
+      {"mj_pairs", spec.pairs},
+      {"mj_word_multiple", spec.word_multiple},
       {"mj_mask_full", is_constant_true(element, element.result("mask"))},
       {"mj_score_identity", score.op == ir::Op::Variable && score.var() == ir::Var::Score},
       {"mj_by_head", depends_on_head(tiles)},

@@ -37,7 +37,8 @@ struct ProblemSpec {
 struct KernelSpec {
   std::string template_name;  // "host/attention_forward", ...
   ProblemSpec problem;
-  std::string matrix_unit;  // "fma_32_registers", ...
+  bool pairs = false;     // matrix products take pairs of bf16
+  int word_multiple = 1;  // what their inner dimension is padded to
   int tile_q = 64;
   int tile_k = 64;
   int opt_level = 3;          // 0 or 3

@@ -49,11 +49,8 @@ KernelSpec forward_specialise(const ProblemSpec& problem, const Target& target) 
   KernelSpec spec;
   spec.template_name = "host/attention_forward";
   spec.problem = problem;
-  if (wants_pairs(problem, target)) {
-    spec.matrix_unit = target.level >= HostLevel::AmxBf16 ? "amx_bf16" : "avx512_bf16";
-  } else {
-    spec.matrix_unit = target.level >= HostLevel::Avx512 ? "fma_32_registers" : "fma_16_registers";
-  }
+  spec.pairs = wants_pairs(problem, target);
+  spec.word_multiple = spec.pairs && target.level >= HostLevel::AmxBf16 ? 16 : 1;
   spec.tile_q = 64;
   spec.tile_k = 64;
   return spec;

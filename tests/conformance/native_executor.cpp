@@ -7,7 +7,7 @@
 // problem at a time.
 extern "C" {
 int32_t mj_head_dim, mj_head_dim_v, mj_element, mj_additive, mj_dense_results, mj_tile_q, mj_tile_k,
-    mj_pairs, mj_mask_full, mj_score_identity, mj_by_head, mj_range_count;
+    mj_pairs, mj_word_multiple, mj_mask_full, mj_score_identity, mj_by_head, mj_range_count;
 
 void native_forward_plan(const MjAttentionArgs*, int64_t, MjPlan*);
 void native_forward_run(const MjAttentionArgs*, const MjPlan*, int64_t, int64_t, void*);
@@ -126,7 +126,9 @@ class NativeExecutor final : public Executor {
     mj_dense_results = spec.dense_results;
     mj_tile_q = template_name_ == "forward" ? 32 : 16;
     mj_tile_k = template_name_ == "forward" ? 32 : 64;
-    mj_pairs = 0;
+    // The forward kernel takes pairs where a CPU with bf16 instructions would.
+    mj_pairs = template_name_ == "forward" && spec.element == MJ_BF16 && spec.head_dim % 2 == 0;
+    mj_word_multiple = 1;
     mj_mask_full = 0;
     mj_score_identity = function[function.result("score")].op == ir::Op::Variable;
     mj_by_head = 1;

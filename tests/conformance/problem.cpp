@@ -74,7 +74,8 @@ std::string as_source(const std::string& mask) {
 
 std::string ProblemDescription::print() const {
   return fmt::format(
-      "{} B{} Hq{} Hkv{} Lq{} Lk{} D{} Dv{} element{} layout{} additive{}{} offset{:+} scale{} seed{}",
+      "{} B{} Hq{} Hkv{} Lq{} Lk{} D{} Dv{} element{} layout{} additive{}{} offset{:+} scale{} "
+      "seed{}",
       mask, batch, num_heads, num_kv_heads, q_len, kv_len, head_dim, head_dim_v,
       static_cast<int>(element), static_cast<int>(layout), static_cast<int>(additive),
       dense_results ? " dense" : "", q_offset_delta, scale_factor, seed);

@@ -2,15 +2,15 @@
 // bandwidth of keys and values. Keys and values are read once, in place, in their own element type;
 // the visited key tiles are split evenly over the threads and the parts merged by log-sum-exp in a
 // second phase.
-#include "kernels_templates/host/common/epilogue.h"
+#include "kernels_templates/host/common/exp2.h"
 #include "kernels_templates/host/common/key_tiles.h"
 #include "kernels_templates/host/common/scores.h"
+#include "kernels_templates/host/microkernels/microkernels.h"
 
 namespace mj {
 namespace {
 
 constexpr int kMaxRows = 16;
-constexpr int kRowStep = 4;  // rows whose sums are kept in registers together
 
 // MjPlan::parameters of this kernel.
 enum Parameter { kHeadsPerBlock, kQueriesPerBlock, kQueryBlocks, kHeadBlocks, kSplits };
@@ -24,6 +24,7 @@ struct Scratch {
   float* sums;     // [kMaxRows][padded Dv]
   float* maximum;  // [kMaxRows]
   float* total;    // [kMaxRows]
+  float* rescale;  // [kMaxRows]
   int64_t bytes;
 };
 
@@ -41,104 +42,13 @@ MJ_INLINE Scratch layout(void* base) {
   s.sums = take(kMaxRows * padded_value_columns());
   s.maximum = take(kMaxRows);
   s.total = take(kMaxRows);
+  s.rescale = take(kMaxRows);
   s.bytes = used;
   return s;
 }
 
 // Floats that one row of a split leaves in the workspace: its sums, maximum and denominator.
 MJ_INLINE int64_t part_floats() { return padded_value_columns() + kLanes; }
-
-template <int kStep>
-MJ_INLINE void add_halves(F32x16* r) {
-#define MJ_LOW(l) (((l) & kStep) ? 16 + (l) - kStep : (l))
-#define MJ_HIGH(l) (((l) & kStep) ? 16 + (l) : (l) + kStep)
-#define MJ_SHUFFLE(X)                                                                              \
-  __builtin_shufflevector(a, b, X(0), X(1), X(2), X(3), X(4), X(5), X(6), X(7), X(8), X(9), X(10), \
-                          X(11), X(12), X(13), X(14), X(15))
-#pragma clang loop unroll(full)
-  for (int i = 0; i < kStep; ++i) {
-    const F32x16 a = r[i];
-    const F32x16 b = r[i + kStep];
-    r[i] = MJ_SHUFFLE(MJ_LOW) + MJ_SHUFFLE(MJ_HIGH);
-  }
-#undef MJ_SHUFFLE
-#undef MJ_HIGH
-#undef MJ_LOW
-}
-
-// Products of one query row with sixteen key rows: lane i is key i.
-MJ_INLINE F32x16 products(const float* query, const void* const* keys) {
-  F32x16 sums[16];
-#pragma clang loop unroll(full)
-  for (int i = 0; i < 16; ++i) sums[i] = splat(0.0f);
-  for (int d = 0; d < mj_head_dim; d += kLanes) {
-    const F32x16 q = load(query + d);
-#pragma clang loop unroll(full)
-    for (int i = 0; i < 16; ++i)
-      sums[i] = fma(load_columns(keys[i], d, mj_head_dim, mj_element), q, sums[i]);
-  }
-  add_halves<8>(sums);
-  add_halves<4>(sums);
-  add_halves<2>(sums);
-  add_halves<1>(sums);
-  return sums[0];
-}
-
-// The query in vectors as load_columns cuts the keys: where the last one overlaps the one before,
-// it is 0.
-MJ_INLINE void pack_query_row(const void* row, float* packed) {
-  for (int d = 0; d < mj_head_dim; d += kLanes) {
-    F32x16 v = load_columns(row, d, mj_head_dim, mj_element);
-    const int overlap = d - vector_start(d, mj_head_dim);
-    for (int i = 0; i < overlap; ++i) v[i] = 0.0f;
-    store(packed + d, v);
-  }
-}
-
-// The sums are kept in the same vectors; this moves the last one's columns to where they belong.
-MJ_INLINE void close_gap(float* sums) {
-  const int last = mj_head_dim_v / kLanes * kLanes;
-  const int overlap = last - vector_start(last, mj_head_dim_v);
-  if (mj_head_dim_v % kLanes == 0 || overlap == 0) return;
-  for (int d = last; d < mj_head_dim_v; ++d) sums[d] = sums[d + overlap];
-}
-
-// sums[r] += weights[r] V for kRows rows over the tile.
-template <int kRows>
-MJ_INLINE void add_values(const MjAttentionArgs* args, const RowBlock& block, int64_t k_begin,
-                          int count, const float* weights, float* sums) {
-  constexpr int kVectors = 4;
-  const int columns = padded_value_columns();
-  for (int d = 0; d < columns; d += kVectors * kLanes) {
-    F32x16 part[kRows][kVectors];
-#pragma clang loop unroll(full)
-    for (int r = 0; r < kRows; ++r) {
-#pragma clang loop unroll(full)
-      for (int v = 0; v < kVectors; ++v) {
-        part[r][v] =
-            d + v * kLanes < columns ? load(sums + r * columns + d + v * kLanes) : splat(0.0f);
-      }
-    }
-    for (int j = 0; j < count; ++j) {
-      const void* row = row_of(args->value, mj_element, block.batch, block.kv_head, k_begin + j);
-#pragma clang loop unroll(full)
-      for (int v = 0; v < kVectors; ++v) {
-        if (d + v * kLanes >= columns) continue;
-        const F32x16 value = load_columns(row, d + v * kLanes, mj_head_dim_v, mj_element);
-#pragma clang loop unroll(full)
-        for (int r = 0; r < kRows; ++r)
-          part[r][v] = fma(splat(weights[r * mj_tile_k + j]), value, part[r][v]);
-      }
-    }
-#pragma clang loop unroll(full)
-    for (int r = 0; r < kRows; ++r) {
-#pragma clang loop unroll(full)
-      for (int v = 0; v < kVectors; ++v) {
-        if (d + v * kLanes < columns) store(sums + r * columns + d + v * kLanes, part[r][v]);
-      }
-    }
-  }
-}
 
 MJ_OUTLINE void visit_tile(const MjAttentionArgs* args, const RowBlock& block, const Scratch& s,
                            int64_t tile) {
@@ -148,39 +58,18 @@ MJ_OUTLINE void visit_tile(const MjAttentionArgs* args, const RowBlock& block, c
   const int32_t tile_class = classify(args, block, k_begin, count);
   if (tile_class == 0) return;
   const int rows = block.rows();
-  for (int j = 0; j < count; j += kLanes) {
-    const void* keys[16];
-    const int present = count - j < kLanes ? count - j : kLanes;
-#pragma clang loop unroll(full)
-    for (int i = 0; i < 16; ++i) {
-      const int64_t k = k_begin + j + (i < present ? i : 0);
-      keys[i] = row_of(args->key, mj_element, block.batch, block.kv_head, k);
-    }
-    for (int r = 0; r < rows; ++r) {
-      store(s.scores + r * mj_tile_k + j, products(s.queries + r * padded_head_columns(), keys));
-    }
-  }
+  mj_dot_rows(s.queries, padded_head_columns(), rows,
+              row_of(args->key, mj_element, block.batch, block.kv_head, k_begin),
+              args->key.row_stride * element_bytes(mj_element), count, mj_element, mj_head_dim,
+              s.scores, mj_tile_k);
+  for (int r = 0; r < rows; ++r)
+    finish_row(args, block, r, k_begin, count, tile_class != 2, s.scores + r * mj_tile_k);
   const int columns = padded_value_columns();
-  for (int r = 0; r < rows; ++r) {
-    float* x = s.scores + r * mj_tile_k;
-    finish_row(args, block, r, k_begin, count, tile_class != 2, x);
-    const float factor = keeps_products(args) ? args->scale * kLog2E : kLog2E;
-    const float largest = row_maximum(x, mj_tile_k, factor);
-    const float updated = largest > s.maximum[r] ? largest : s.maximum[r];
-    const float base = exponent_base(updated);
-    const float rescale = exp2_scalar(s.maximum[r] - base);
-    s.maximum[r] = updated;
-    s.total[r] = s.total[r] * rescale + exponentials(x, mj_tile_k, factor, base);
-    if (rescale != 1.0f) scale_row(s.sums + r * columns, columns, rescale);
-  }
-  int r = 0;
-  for (; r + kRowStep <= rows; r += kRowStep) {
-    add_values<kRowStep>(args, block, k_begin, count, s.scores + r * mj_tile_k,
-                         s.sums + r * columns);
-  }
-  for (; r < rows; ++r) {
-    add_values<1>(args, block, k_begin, count, s.scores + r * mj_tile_k, s.sums + r * columns);
-  }
+  mj_softmax_rows(s.scores, rows, mj_tile_k, keeps_products(args) ? args->scale * kLog2E : kLog2E,
+                  s.maximum, s.total, s.rescale, s.sums, columns);
+  mj_add_value_rows(row_of(args->value, mj_element, block.batch, block.kv_head, k_begin),
+                    args->value.row_stride * element_bytes(mj_element), count, mj_element,
+                    mj_head_dim_v, s.scores, mj_tile_k, rows, s.sums, columns);
 }
 
 MJ_INLINE RowBlock block_of(const MjAttentionArgs* args, const MjPlan* plan, int64_t index) {
@@ -207,6 +96,13 @@ MJ_INLINE float* part_of(const MjPlan* plan, int64_t block, int64_t split, int r
   return static_cast<float*>(plan->workspace) + index * part_floats();
 }
 
+MJ_INLINE void write_row(const MjAttentionArgs* args, const RowBlock& block, int row, float* sums,
+                         float m, float l) {
+  mj_close_gap(sums, mj_head_dim_v);
+  mj_write_row(args, mj_element, mj_head_dim_v, block.batch, block.head_of(row),
+               block.query_of(row), sums, m, l, m);
+}
+
 MJ_INLINE void run_split(const MjAttentionArgs* args, const MjPlan* plan, int64_t item,
                          void* scratch) {
   const int64_t splits = plan->parameters[kSplits];
@@ -219,17 +115,17 @@ MJ_INLINE void run_split(const MjAttentionArgs* args, const MjPlan* plan, int64_
   for (int r = 0; r < rows; ++r) {
     const void* query =
         row_of(args->query, mj_element, block.batch, block.head_of(r), block.query_of(r));
-    pack_query_row(query, s.queries + r * padded_head_columns());
+    mj_widen_query(query, mj_element, mj_head_dim, s.queries + r * padded_head_columns());
     for (int d = 0; d < columns; d += kLanes) store(s.sums + r * columns + d, splat(0.0f));
-    s.maximum[r] = kNegativeInfinity;
-    s.total[r] = 0.0f;
   }
-  TileRuns runs;
+  store(s.maximum, splat(kNegativeInfinity));
+  store(s.total, splat(0.0f));
+  MjTileRuns runs;
   runs.count = 0;
   const int32_t q_lo = position(args, block.query);
   for (int h = 0; h < (mj_by_head ? block.heads : 1); ++h) {
     add_key_tiles(args, block.batch, block.head + h, block.kv_head, q_lo, q_lo + block.queries - 1,
-                  0, args->kv_len, runs);
+                  0, args->kv_len, &runs);
   }
   int64_t tiles = 0;
   for (int i = 0; i < runs.count; ++i) tiles += runs.end[i] - runs.begin[i];
@@ -246,8 +142,7 @@ MJ_INLINE void run_split(const MjAttentionArgs* args, const MjPlan* plan, int64_
   }
   for (int r = 0; r < rows; ++r) {
     if (splits == 1) {
-      close_gap(s.sums + r * columns);
-      write_row(args, block, r, s.sums + r * columns, s.maximum[r], s.total[r], s.maximum[r]);
+      write_row(args, block, r, s.sums + r * columns, s.maximum[r], s.total[r]);
       continue;
     }
     float* part = part_of(plan, index, split, r);
@@ -263,24 +158,10 @@ MJ_INLINE void merge(const MjAttentionArgs* args, const MjPlan* plan, int64_t in
   const Scratch s = layout(scratch);
   const int columns = padded_value_columns();
   const int64_t splits = plan->parameters[kSplits];
+  const int64_t stride = kMaxRows * part_floats();
   for (int r = 0; r < block.rows(); ++r) {
-    float m = kNegativeInfinity;
-    for (int64_t split = 0; split < splits; ++split) {
-      const float part_maximum = part_of(plan, index, split, r)[columns];
-      m = part_maximum > m ? part_maximum : m;
-    }
-    float total = 0.0f;
-    for (int d = 0; d < columns; d += kLanes) store(s.sums + d, splat(0.0f));
-    for (int64_t split = 0; split < splits; ++split) {
-      const float* part = part_of(plan, index, split, r);
-      const float factor = exp2_scalar(part[columns] - exponent_base(m));
-      total = __builtin_fmaf(part[columns + 1], factor, total);
-      for (int d = 0; d < columns; d += kLanes) {
-        store(s.sums + d, fma(load(part + d), splat(factor), load(s.sums + d)));
-      }
-    }
-    close_gap(s.sums);
-    write_row(args, block, r, s.sums, m, total, m);
+    mj_merge_parts(part_of(plan, index, 0, r), stride, splits, columns, s.sums);
+    write_row(args, block, r, s.sums, s.sums[columns], s.sums[columns + 1]);
   }
 }
 

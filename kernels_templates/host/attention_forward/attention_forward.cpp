@@ -2,13 +2,12 @@
 //
 // An item is a few row blocks of one key head, so that a packed key and value tile serves all of
 // them. For each key tile that the analysis does not exclude, and each row block for which it is
-// not empty: scores = Q K^T by the matrix unit, logits (only where there is a score, an additive
+// not empty: scores = Q K^T, logits (only where there is a score, an additive
 // mask or a partial tile), softmax update, accumulators += P V.
-#include "kernels_templates/host/common/epilogue.h"
+#include "kernels_templates/host/common/exp2.h"
 #include "kernels_templates/host/common/key_tiles.h"
-#include "kernels_templates/host/common/pack.h"
 #include "kernels_templates/host/common/scores.h"
-#include "kernels_templates/host/matrix_unit/matrix_unit.h"
+#include "kernels_templates/host/microkernels/microkernels.h"
 
 namespace mj {
 namespace {
@@ -39,7 +38,19 @@ struct Scratch {
   int64_t bytes;
 };
 
-MJ_INLINE int query_words() { return round_up(head_words(), mj_unit_k_words); }
+// Words of a query row that hold elements, and what they are padded to for the matrix product.
+MJ_INLINE int head_words() { return mj_pairs ? (mj_head_dim + 1) / 2 : mj_head_dim; }
+MJ_INLINE int query_words() { return round_up(head_words(), mj_word_multiple); }
+MJ_INLINE int padded_value_columns() { return round_up(mj_head_dim_v, kLanes); }
+
+MJ_INLINE void multiply(const uint32_t* a, int lda, const uint32_t* b, int ldb, float* c, int ldc,
+                        int m, int n, int k, bool accumulate) {
+  if (mj_pairs) {
+    mj_multiply_pairs(a, lda, b, ldb, c, ldc, m, n, k, accumulate);
+  } else {
+    mj_multiply_f32(a, lda, b, ldb, c, ldc, m, n, k, accumulate);
+  }
+}
 
 MJ_INLINE Scratch layout(void* base) {
   Scratch s = {};
@@ -81,8 +92,8 @@ MJ_OUTLINE float tile_logits(const MjAttentionArgs* args, const RowBlock& block,
                              int32_t tile_class) {
   const int rows = block.rows();
   const int words = query_words();
-  mj_unit_multiply(queries, words, s.keys, mj_tile_k, s.scores, mj_tile_k, round_up(rows, 16),
-                   mj_tile_k, words, false);
+  multiply(queries, words, s.keys, mj_tile_k, s.scores, mj_tile_k, round_up(rows, 16), mj_tile_k,
+           words, false);
   const int64_t k_begin = tile * mj_tile_k;
   const bool raw = keeps_products(args);
   if (!raw || tile_class != 2 || count < mj_tile_k) {
@@ -99,28 +110,19 @@ MJ_OUTLINE void accumulate_tile(const RowBlock& block, const Scratch& s, float f
                                 int32_t value_stride) {
   const int rows = block.rows();
   const int columns = padded_value_columns();
-  for (int r = 0; r < rows; ++r) {
-    const float largest = row_maximum(s.scores + r * mj_tile_k, mj_tile_k, factor);
-    s.rescale[r] = largest > maximum[r] ? largest : maximum[r];
-  }
-  for (int r = 0; r < rows; r += kLanes) {
-    const F32x16 updated = load(s.rescale + r);
-    const F32x16 base = updated == splat(kNegativeInfinity) ? splat(0.0f) : updated;
-    const F32x16 factors = exp2(load(maximum + r) - base);
-    store(maximum + r, updated);
-    store(s.rescale + r, factors);
-  }
-  for (int r = 0; r < rows; ++r) {
-    float* x = s.scores + r * mj_tile_k;
-    const float sum_of_row = exponentials(x, mj_tile_k, factor, exponent_base(maximum[r]));
-    total[r] = total[r] * s.rescale[r] + sum_of_row;
-    if (mj_pairs) mj_unit_round(x, s.weights + r * (mj_tile_k / 2), mj_tile_k / kLanes);
-    if (s.rescale[r] != 1.0f) scale_row(sums + r * columns, columns, s.rescale[r]);
-  }
+  mj_softmax_rows(s.scores, rows, mj_tile_k, factor, maximum, total, s.rescale, sums, columns);
+  if (mj_pairs) mj_round_pairs(s.scores, s.weights, rows * mj_tile_k);
   const int inner = mj_pairs ? mj_tile_k / 2 : mj_tile_k;
   const uint32_t* weights = mj_pairs ? s.weights : reinterpret_cast<const uint32_t*>(s.scores);
-  mj_unit_multiply(weights, inner, values, value_stride, sums, columns, round_up(rows, 16), columns,
-                   inner, true);
+  multiply(weights, inner, values, value_stride, sums, columns, round_up(rows, 16), columns, inner,
+           true);
+}
+
+MJ_INLINE void pack_key_tile(const MjAttentionArgs* args, const RowBlock& block, int64_t k_begin,
+                             int count, uint32_t* packed) {
+  mj_pack_keys(row_of(args->key, mj_element, block.batch, block.kv_head, k_begin),
+               args->key.row_stride * element_bytes(mj_element), count, mj_element, mj_pairs != 0,
+               mj_head_dim, query_words(), mj_tile_k, packed);
 }
 
 // The row maximum over every key that the additive mask allows (MjAttentionArgs::row_max_over_all).
@@ -130,13 +132,13 @@ MJ_OUTLINE void maximum_over_all(const MjAttentionArgs* args, const RowBlock* bl
   const int64_t tiles = (args->kv_len + mj_tile_k - 1) / mj_tile_k;
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int count = keys_of_tile(args, tile);
-    pack_keys(args, blocks[0].batch, blocks[0].kv_head, tile * mj_tile_k, count, words, s.keys);
+    pack_key_tile(args, blocks[0], tile * mj_tile_k, count, s.keys);
     for (int t = 0; t < count_blocks; ++t) {
       const float factor =
           tile_logits(args, blocks[t], s.queries + t * mj_tile_q * words, s, tile, count, 2);
       for (int r = 0; r < blocks[t].rows(); ++r) {
         float& allowed = s.allowed[t * mj_tile_q + r];
-        const float largest = row_maximum(s.scores + r * mj_tile_k, mj_tile_k, factor);
+        const float largest = mj_row_maximum(s.scores + r * mj_tile_k, mj_tile_k, factor);
         allowed = largest > allowed ? largest : allowed;
       }
     }
@@ -153,7 +155,7 @@ MJ_OUTLINE void write_weights(const MjAttentionArgs* args, const RowBlock& block
     const int32_t tile_class = classify(args, block, tile * mj_tile_k, count);
     float factor = 0.0f;
     if (tile_class != 0) {
-      pack_keys(args, block.batch, block.kv_head, tile * mj_tile_k, count, words, s.keys);
+      pack_key_tile(args, block, tile * mj_tile_k, count, s.keys);
       factor =
           tile_logits(args, block, s.queries + t * mj_tile_q * words, s, tile, count, tile_class);
     }
@@ -164,7 +166,7 @@ MJ_OUTLINE void write_weights(const MjAttentionArgs* args, const RowBlock& block
       const bool none = tile_class == 0 || m == kNegativeInfinity;
       const float inverse = none ? 0.0f : 1.0f / s.total[t * mj_tile_q + r];
       float* x = s.scores + r * mj_tile_k;
-      if (!none) exponentials(x, mj_tile_k, factor, m);
+      if (!none) mj_exponentials(x, mj_tile_k, factor, m);
       for (int j = 0; j < count; ++j) out[tile * mj_tile_k + j] = none ? 0.0f : x[j] * inverse;
     }
   }
@@ -204,13 +206,14 @@ MJ_INLINE void run_item(const MjAttentionArgs* args, const MjPlan* plan, int64_t
   const Scratch s = layout(scratch);
   const int words = query_words();
   const int columns = padded_value_columns();
-  TileRuns runs;
+  MjTileRuns runs;
   runs.count = 0;
   for (int t = 0; t < count_blocks; ++t) {
     const RowBlock& b = blocks[t];
     for (int r = 0; r < b.rows(); ++r) {
-      pack_query(row_of(args->query, mj_element, b.batch, b.head_of(r), b.query_of(r)), words,
-                 s.queries + (t * mj_tile_q + r) * words);
+      mj_pack_query(row_of(args->query, mj_element, b.batch, b.head_of(r), b.query_of(r)),
+                    mj_element, mj_pairs != 0, mj_head_dim, words,
+                    s.queries + (t * mj_tile_q + r) * words);
     }
     for (int r = 0; r < mj_tile_q; r += kLanes) {
       store(s.maximum + t * mj_tile_q + r, splat(kNegativeInfinity));
@@ -222,10 +225,10 @@ MJ_INLINE void run_item(const MjAttentionArgs* args, const MjPlan* plan, int64_t
     const int32_t q_lo = position(args, b.query);
     for (int h = 0; h < (mj_by_head ? b.heads : 1); ++h) {
       add_key_tiles(args, b.batch, b.head + h, b.kv_head, q_lo, q_lo + b.queries - 1, 0,
-                    args->kv_len, runs);
+                    args->kv_len, &runs);
     }
   }
-  mj_unit_begin();
+  if (mj_pairs) mj_pairs_begin();
   if (mj_dense_results && args->row_max_over_all) maximum_over_all(args, blocks, count_blocks, s);
   for (int run = 0; run < runs.count; ++run) {
     for (int64_t tile = runs.begin[run]; tile < runs.end[run]; ++tile) {
@@ -238,17 +241,19 @@ MJ_INLINE void run_item(const MjAttentionArgs* args, const MjPlan* plan, int64_t
         needed = needed || classes[t] != 0;
       }
       if (!needed) continue;
-      pack_keys(args, blocks[0].batch, blocks[0].kv_head, k_begin, count, words, s.keys);
+      pack_key_tile(args, blocks[0], k_begin, count, s.keys);
       const uint32_t* values = s.values;
       int32_t value_stride = columns;
+      const void* value_rows =
+          row_of(args->value, mj_element, blocks[0].batch, blocks[0].kv_head, k_begin);
       const bool in_place = mj_element == MJ_F32 && mj_head_dim_v % kLanes == 0 &&
                             count == mj_tile_k && args->value.row_stride < (1 << 20);
       if (in_place) {
-        values = static_cast<const uint32_t*>(
-            row_of(args->value, mj_element, blocks[0].batch, blocks[0].kv_head, k_begin));
+        values = static_cast<const uint32_t*>(value_rows);
         value_stride = static_cast<int32_t>(args->value.row_stride);
       } else {
-        pack_values(args, blocks[0].batch, blocks[0].kv_head, k_begin, count, s.values);
+        mj_pack_values(value_rows, args->value.row_stride * element_bytes(mj_element), count,
+                       mj_element, mj_pairs != 0, mj_head_dim_v, mj_tile_k, s.values);
       }
       for (int t = 0; t < count_blocks; ++t) {
         if (classes[t] == 0) continue;
@@ -264,11 +269,12 @@ MJ_INLINE void run_item(const MjAttentionArgs* args, const MjPlan* plan, int64_t
       const int i = t * mj_tile_q + r;
       const float reported =
           mj_dense_results && args->row_max_over_all ? s.allowed[i] : s.maximum[i];
-      write_row(args, blocks[t], r, s.sums + i * columns, s.maximum[i], s.total[i], reported);
+      mj_write_row(args, mj_element, mj_head_dim_v, blocks[t].batch, blocks[t].head_of(r),
+                   blocks[t].query_of(r), s.sums + i * columns, s.maximum[i], s.total[i], reported);
     }
     if (mj_dense_results && args->weights.data != nullptr) write_weights(args, blocks[t], s, t);
   }
-  mj_unit_end();
+  if (mj_pairs) mj_pairs_end();
 }
 
 }  // namespace

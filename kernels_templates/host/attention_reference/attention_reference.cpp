@@ -1,8 +1,10 @@
 // The simplest attention that is right: one query row an item, no tiles, two passes over the keys
 // in its ranges. It supports every valid problem, head dimensions above the blocked kernels' limit
 // included.
-#include "kernels_templates/host/common/epilogue.h"
+#include "kernels_templates/host/common/exp2.h"
 #include "kernels_templates/host/common/key_tiles.h"
+#include "kernels_templates/host/common/row_block.h"
+#include "kernels_templates/host/microkernels/microkernels.h"
 
 namespace mj {
 namespace {
@@ -52,9 +54,9 @@ void mj_run(const MjAttentionArgs* args, const MjPlan*, int64_t, int64_t item, v
   row.queries = 1;
   const void* query = row_of(args->query, mj_element, row.batch, row.head, row.query);
   const int32_t q = position(args, row.query);
-  TileRuns runs;
+  MjTileRuns runs;
   runs.count = 0;
-  add_key_tiles(args, row.batch, row.head, row.kv_head, q, q, 0, args->kv_len, runs);
+  add_key_tiles(args, row.batch, row.head, row.kv_head, q, q, 0, args->kv_len, &runs);
   const auto for_each_key = [&](auto visit) __attribute__((always_inline)) {
     for (int i = 0; i < runs.count; ++i) {
       const int64_t end =
@@ -84,7 +86,8 @@ void mj_run(const MjAttentionArgs* args, const MjPlan*, int64_t, int64_t item, v
       reported = x > reported ? x : reported;
     }
   }
-  write_row(args, row, 0, sums, m, l, reported);
+  mj_write_row(args, mj_element, mj_head_dim_v, row.batch, row.head, row.query, sums, m, l,
+               reported);
   if (!mj_dense_results || args->weights.data == nullptr) return;
   float* weights = static_cast<float*>(
       const_cast<void*>(row_of(args->weights, MJ_F32, row.batch, row.head, row.query)));

@@ -3,6 +3,26 @@
 #include "kernels_templates/host/common/vector.h"
 #include "kernels_templates/include/hooks.h"
 
+// Runs `call` with kElement, a constant, equal to `element`, which is a floating-point type.
+#define MJ_FOR_ELEMENT(element, call)   \
+  switch (element) {                    \
+    case MJ_F32: {                      \
+      constexpr int kElement = MJ_F32;  \
+      call;                             \
+      break;                            \
+    }                                   \
+    case MJ_F16: {                      \
+      constexpr int kElement = MJ_F16;  \
+      call;                             \
+      break;                            \
+    }                                   \
+    default: {                          \
+      constexpr int kElement = MJ_BF16; \
+      call;                             \
+      break;                            \
+    }                                   \
+  }
+
 namespace mj {
 
 MJ_INLINE int element_bytes(int element) {

@@ -26,4 +26,12 @@ MJ_INLINE F32x16 exp2(F32x16 x) {
   return p * as_floats(scale);
 }
 
+MJ_INLINE float exp2_scalar(float x) { return exp2(splat(x))[0]; }
+
+// What to subtract for a row maximum: 0 for a row without active keys, so that its exponentials are
+// 0.
+MJ_INLINE float exponent_base(float maximum) {
+  return maximum == kNegativeInfinity ? 0.0f : maximum;
+}
+
 }  // namespace mj

@@ -48,6 +48,25 @@ MJ_INLINE float max_of(F32x16 v) {
   return d > c ? d : c;
 }
 
+// The blocks of kStep lanes of a and b (as rows i and i + kStep) that a transposition brings to row
+// i, and those that it brings to row i + kStep.
+#define MJ_LOW(l) (((l) & kStep) ? 16 + (l) - kStep : (l))
+#define MJ_HIGH(l) (((l) & kStep) ? 16 + (l) : (l) + kStep)
+#define MJ_SHUFFLE(X)                                                                              \
+  __builtin_shufflevector(a, b, X(0), X(1), X(2), X(3), X(4), X(5), X(6), X(7), X(8), X(9), X(10), \
+                          X(11), X(12), X(13), X(14), X(15))
+template <int kStep, typename Vector>
+MJ_INLINE Vector low_blocks(Vector a, Vector b) {
+  return MJ_SHUFFLE(MJ_LOW);
+}
+template <int kStep, typename Vector>
+MJ_INLINE Vector high_blocks(Vector a, Vector b) {
+  return MJ_SHUFFLE(MJ_HIGH);
+}
+#undef MJ_SHUFFLE
+#undef MJ_HIGH
+#undef MJ_LOW
+
 MJ_INLINE constexpr int round_up(int n, int multiple) {
   return (n + multiple - 1) / multiple * multiple;
 }

@@ -1,0 +1,181 @@
+// A few query rows against key and value rows where they are: bound by the bandwidth of the rows,
+// each of which is read once from memory.
+#include "kernels_templates/host/common/elements.h"
+#include "kernels_templates/host/common/exp2.h"
+#include "kernels_templates/host/microkernels/microkernels.h"
+
+namespace mj {
+namespace {
+
+constexpr int kRowStep = 4;  // rows whose sums are kept in registers together
+constexpr int kVectors = 4;  // vectors of such a row
+
+template <int kStep>
+MJ_INLINE void add_halves(F32x16* r) {
+#pragma clang loop unroll(full)
+  for (int i = 0; i < kStep; ++i) {
+    const F32x16 a = r[i];
+    const F32x16 b = r[i + kStep];
+    r[i] = low_blocks<kStep>(a, b) + high_blocks<kStep>(a, b);
+  }
+}
+
+// Products of one query row with sixteen key rows: lane i is key i.
+template <int kElement>
+MJ_INLINE F32x16 products(const float* query, const void* const* keys, int head_dim) {
+  F32x16 sums[16];
+#pragma clang loop unroll(full)
+  for (int i = 0; i < 16; ++i) sums[i] = splat(0.0f);
+#pragma clang loop unroll(disable)
+  for (int d = 0; d < head_dim; d += kLanes) {
+    const F32x16 q = load(query + d);
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 16; ++i)
+      sums[i] = fma(load_columns(keys[i], d, head_dim, kElement), q, sums[i]);
+  }
+  add_halves<8>(sums);
+  add_halves<4>(sums);
+  add_halves<2>(sums);
+  add_halves<1>(sums);
+  return sums[0];
+}
+
+template <int kElement>
+void dot_rows(const float* queries, int query_stride, int rows, const char* first,
+              int64_t row_bytes, int count, int head_dim, float* scores, int score_stride) {
+  for (int j = 0; j < count; j += kLanes) {
+    const void* keys[16];
+    // Lanes past the last key repeat the first of the sixteen.
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 16; ++i) keys[i] = first + (j + i < count ? j + i : j) * row_bytes;
+    for (int r = 0; r < rows; ++r) {
+      store(scores + r * score_stride + j,
+            products<kElement>(queries + r * query_stride, keys, head_dim));
+    }
+  }
+}
+
+// The sums of kRows rows in vectors d .. d + kCount - 1 over all keys.
+template <int kElement, int kRows, int kCount>
+MJ_INLINE void add_columns(const char* first, int64_t row_bytes, int count, int head_dim_v,
+                           const float* weights, int weight_stride, int d, float* sums,
+                           int sum_stride) {
+  F32x16 part[kRows][kCount];
+#pragma clang loop unroll(full)
+  for (int r = 0; r < kRows; ++r) {
+#pragma clang loop unroll(full)
+    for (int v = 0; v < kCount; ++v) part[r][v] = load(sums + r * sum_stride + d + v * kLanes);
+  }
+#pragma clang loop unroll(disable)
+  for (int j = 0; j < count; ++j) {
+    const char* row = first + j * row_bytes;
+#pragma clang loop unroll(full)
+    for (int v = 0; v < kCount; ++v) {
+      const F32x16 value = load_columns(row, d + v * kLanes, head_dim_v, kElement);
+#pragma clang loop unroll(full)
+      for (int r = 0; r < kRows; ++r)
+        part[r][v] = fma(splat(weights[r * weight_stride + j]), value, part[r][v]);
+    }
+  }
+#pragma clang loop unroll(full)
+  for (int r = 0; r < kRows; ++r) {
+#pragma clang loop unroll(full)
+    for (int v = 0; v < kCount; ++v) store(sums + r * sum_stride + d + v * kLanes, part[r][v]);
+  }
+}
+
+template <int kElement, int kRows>
+void add_value_rows(const char* first, int64_t row_bytes, int count, int head_dim_v,
+                    const float* weights, int weight_stride, float* sums, int sum_stride) {
+  const int columns = round_up(head_dim_v, kLanes);
+  int d = 0;
+  for (; d + kVectors * kLanes <= columns; d += kVectors * kLanes) {
+    add_columns<kElement, kRows, kVectors>(first, row_bytes, count, head_dim_v, weights,
+                                           weight_stride, d, sums, sum_stride);
+  }
+  for (; d < columns; d += kLanes) {
+    add_columns<kElement, kRows, 1>(first, row_bytes, count, head_dim_v, weights, weight_stride, d,
+                                    sums, sum_stride);
+  }
+}
+
+template <int kElement>
+void add_all_value_rows(const char* first, int64_t row_bytes, int count, int head_dim_v,
+                        const float* weights, int weight_stride, int rows, float* sums,
+                        int sum_stride) {
+  int r = 0;
+  for (; r + kRowStep <= rows; r += kRowStep) {
+    add_value_rows<kElement, kRowStep>(first, row_bytes, count, head_dim_v,
+                                       weights + r * weight_stride, weight_stride,
+                                       sums + r * sum_stride, sum_stride);
+  }
+  for (; r < rows; ++r) {
+    add_value_rows<kElement, 1>(first, row_bytes, count, head_dim_v, weights + r * weight_stride,
+                                weight_stride, sums + r * sum_stride, sum_stride);
+  }
+}
+
+template <int kElement>
+void widen_query(const void* row, int head_dim, float* packed) {
+  for (int d = 0; d < head_dim; d += kLanes) {
+    store(packed + d, load_columns(row, d, head_dim, kElement));
+    const int overlap = d - vector_start(d, head_dim);
+    for (int i = 0; i < overlap; ++i) packed[d + i] = 0.0f;
+  }
+}
+
+}  // namespace
+}  // namespace mj
+
+extern "C" {
+
+void mj_widen_query(const void* row, int32_t element, int32_t head_dim, float* packed) {
+  MJ_FOR_ELEMENT(element, mj::widen_query<kElement>(row, head_dim, packed));
+}
+
+void mj_dot_rows(const float* queries, int32_t query_stride, int32_t rows, const void* keys,
+                 int64_t row_bytes, int32_t count, int32_t element, int32_t head_dim, float* scores,
+                 int32_t score_stride) {
+  const char* first = static_cast<const char*>(keys);
+  MJ_FOR_ELEMENT(element, mj::dot_rows<kElement>(queries, query_stride, rows, first, row_bytes,
+                                                 count, head_dim, scores, score_stride));
+}
+
+void mj_add_value_rows(const void* values, int64_t row_bytes, int32_t count, int32_t element,
+                       int32_t head_dim_v, const float* weights, int32_t weight_stride,
+                       int32_t rows, float* sums, int32_t sum_stride) {
+  const char* first = static_cast<const char*>(values);
+  MJ_FOR_ELEMENT(element,
+                 mj::add_all_value_rows<kElement>(first, row_bytes, count, head_dim_v, weights,
+                                                  weight_stride, rows, sums, sum_stride));
+}
+
+void mj_close_gap(float* sums, int32_t head_dim_v) {
+  const int last = head_dim_v / mj::kLanes * mj::kLanes;
+  if (last == head_dim_v) return;
+  const int overlap = last - mj::vector_start(last, head_dim_v);
+  if (overlap == 0) return;
+  for (int d = last; d < head_dim_v; ++d) sums[d] = sums[d + overlap];
+}
+
+void mj_merge_parts(const float* part, int64_t part_stride, int64_t parts, int32_t columns,
+                    float* merged) {
+  using namespace mj;
+  float m = kNegativeInfinity;
+  for (int64_t i = 0; i < parts; ++i) {
+    const float part_maximum = part[i * part_stride + columns];
+    m = part_maximum > m ? part_maximum : m;
+  }
+  for (int d = 0; d < columns; d += kLanes) store(merged + d, splat(0.0f));
+  float total = 0.0f;
+  for (int64_t i = 0; i < parts; ++i, part += part_stride) {
+    const float factor = exp2_scalar(part[columns] - exponent_base(m));
+    total = __builtin_fmaf(part[columns + 1], factor, total);
+    for (int d = 0; d < columns; d += kLanes)
+      store(merged + d, fma(load(part + d), splat(factor), load(merged + d)));
+  }
+  merged[columns] = m;
+  merged[columns + 1] = total;
+}
+
+}  // extern "C"

@@ -1,0 +1,117 @@
+#pragma once
+// Microkernels: the inner loops whose code depends on the CPU and the element type, not on the mask
+// or the shape. They are compiled ahead of time, once for each instruction set (table.h); a kernel
+// calls them, so that compiling a kernel compiles only what its mask, score and shape decide.
+//
+// "Words" are 32-bit: one f32 each, or (`pairs`) two bf16 of consecutive inner indices. Leading
+// dimensions count words. `element` is an MjElement. Pointers need no alignment.
+#include "kernels_templates/include/kernel_abi.h"
+
+// Each instruction set has its own copy; bitcode calls the bare names and the loader resolves them.
+#ifdef MJ_ISA
+#define MJ_JOIN_NAMES(name, isa) name##_##isa
+#define MJ_OF_ISA(name, isa) MJ_JOIN_NAMES(name, isa)
+#define mj_insert_run MJ_OF_ISA(mj_insert_run, MJ_ISA)
+#define mj_pack_query MJ_OF_ISA(mj_pack_query, MJ_ISA)
+#define mj_pack_keys MJ_OF_ISA(mj_pack_keys, MJ_ISA)
+#define mj_pack_values MJ_OF_ISA(mj_pack_values, MJ_ISA)
+#define mj_multiply_f32 MJ_OF_ISA(mj_multiply_f32, MJ_ISA)
+#define mj_multiply_pairs MJ_OF_ISA(mj_multiply_pairs, MJ_ISA)
+#define mj_pairs_begin MJ_OF_ISA(mj_pairs_begin, MJ_ISA)
+#define mj_pairs_end MJ_OF_ISA(mj_pairs_end, MJ_ISA)
+#define mj_round_pairs MJ_OF_ISA(mj_round_pairs, MJ_ISA)
+#define mj_row_maximum MJ_OF_ISA(mj_row_maximum, MJ_ISA)
+#define mj_softmax_rows MJ_OF_ISA(mj_softmax_rows, MJ_ISA)
+#define mj_exponentials MJ_OF_ISA(mj_exponentials, MJ_ISA)
+#define mj_write_row MJ_OF_ISA(mj_write_row, MJ_ISA)
+#define mj_widen_query MJ_OF_ISA(mj_widen_query, MJ_ISA)
+#define mj_dot_rows MJ_OF_ISA(mj_dot_rows, MJ_ISA)
+#define mj_add_value_rows MJ_OF_ISA(mj_add_value_rows, MJ_ISA)
+#define mj_close_gap MJ_OF_ISA(mj_close_gap, MJ_ISA)
+#define mj_merge_parts MJ_OF_ISA(mj_merge_parts, MJ_ISA)
+#endif
+
+extern "C" {
+
+// --- Runs of key tiles: half-open, ascending, disjoint.
+
+enum { mj_max_runs = 8 };
+struct MjTileRuns {
+  int64_t begin[mj_max_runs];
+  int64_t end[mj_max_runs];
+  int32_t count;
+};
+// Adds [begin, end), merging the runs that it touches. Without room the last run grows to cover it.
+void mj_insert_run(MjTileRuns* runs, int64_t begin, int64_t end);
+
+// --- Packing: rows of words, zero-padded at the ragged edges.
+
+// One query row of head_dim elements as `words` words, zeros past the head dimension. May write up
+// to 15 words past the row.
+void mj_pack_query(const void* row, int32_t element, bool pairs, int32_t head_dim, int32_t words,
+                   uint32_t* packed);
+// `count` (1 to tile_k) key rows, row_bytes apart, transposed to [words][tile_k], so that keys are
+// the vector lanes; the columns past `count` repeat the last key. May write up to 15 rows past
+// `words`.
+void mj_pack_keys(const void* rows, int64_t row_bytes, int32_t count, int32_t element, bool pairs,
+                  int32_t head_dim, int32_t words, int32_t tile_k, uint32_t* packed);
+// `count` value rows, row_bytes apart, as [tile_k][head_dim_v padded to 16], zeros in the rows past
+// `count`; pairs interleave two keys, which halves the rows. What the padding columns hold does not
+// matter: every column of a product is its own.
+void mj_pack_values(const void* rows, int64_t row_bytes, int32_t count, int32_t element, bool pairs,
+                    int32_t head_dim_v, int32_t tile_k, uint32_t* packed);
+
+// --- Matrix products: c[m x n] = a[m x k] b[k x n], added to c if `accumulate`. m and n are
+// multiples of 16, k counts words; for pairs a multiple of what the instruction set wants (16 with
+// AMX). mj_pairs_begin and mj_pairs_end stand around the products of pairs of an item.
+void mj_multiply_f32(const uint32_t* a, int32_t lda, const uint32_t* b, int32_t ldb, float* c,
+                     int32_t ldc, int32_t m, int32_t n, int32_t k, bool accumulate);
+void mj_multiply_pairs(const uint32_t* a, int32_t lda, const uint32_t* b, int32_t ldb, float* c,
+                       int32_t ldc, int32_t m, int32_t n, int32_t k, bool accumulate);
+void mj_pairs_begin();
+void mj_pairs_end();
+// `count` (a multiple of 16) f32 rounded to bf16, two a word.
+void mj_round_pairs(const float* from, uint32_t* to, int32_t count);
+
+// --- Softmax in the base-2 domain: t = factor * x.
+
+// Maximum of factor * x[0 .. columns - 1], columns a multiple of 16; -inf for rows of -inf.
+float mj_row_maximum(const float* x, int32_t columns, float factor);
+// x becomes 2^(factor x - base); returns the sum.
+float mj_exponentials(float* x, int32_t columns, float factor, float base);
+// The online softmax update of `rows` rows of scores [rows][tile_k]: with the new row maximum,
+// scores become 2^(t - maximum), `total` and the rows of `sums` ([rows][columns], columns a
+// multiple of 16) are rescaled to it, and the scores' sum is added to `total`. maximum, total and
+// rescale (scratch) hold rows padded to 16.
+void mj_softmax_rows(float* scores, int32_t rows, int32_t tile_k, float factor, float* maximum,
+                     float* total, float* rescale, float* sums, int32_t columns);
+
+// --- Results.
+
+// Writes what the launch asks of row [batch, head, query] from its unnormalised sums of values,
+// base-2 maximum m and denominator l. `reported` is the base-2 maximum that numerator and
+// denominator are relative to.
+void mj_write_row(const MjAttentionArgs* args, int32_t element, int32_t head_dim_v, int32_t batch,
+                  int32_t head, int64_t query, const float* sums, float m, float l, float reported);
+
+// --- Decoding: keys and values where they are. Rows are cut into vectors of 16 columns, of which
+// the last is moved back to end with the row; packed queries and sums are kept in that order.
+
+// A query row in such vectors, 0 where the last one overlaps the one before.
+void mj_widen_query(const void* row, int32_t element, int32_t head_dim, float* packed);
+// scores[r][j] = <query r, key j> for `count` keys; columns up to the next multiple of 16 are
+// written, too.
+void mj_dot_rows(const float* queries, int32_t query_stride, int32_t rows, const void* keys,
+                 int64_t row_bytes, int32_t count, int32_t element, int32_t head_dim, float* scores,
+                 int32_t score_stride);
+// sums[r] += sum over j < count of weights[r][j] * value row j.
+void mj_add_value_rows(const void* values, int64_t row_bytes, int32_t count, int32_t element,
+                       int32_t head_dim_v, const float* weights, int32_t weight_stride,
+                       int32_t rows, float* sums, int32_t sum_stride);
+// Moves the last vector's columns to where they belong.
+void mj_close_gap(float* sums, int32_t head_dim_v);
+// Merges `parts` partial rows, part_stride floats apart, each `columns` sums followed by its base-2
+// maximum and denominator, into `merged`, laid out likewise.
+void mj_merge_parts(const float* part, int64_t part_stride, int64_t parts, int32_t columns,
+                    float* merged);
+}
