@@ -6,6 +6,7 @@ import dataclasses
 import numbers
 import os
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -17,6 +18,7 @@ _attention = torch.ops.maskjit.attention.default
 _attention_results = torch.ops.maskjit.attention_results.default
 _merge_partials = torch.ops.maskjit.merge_partials.default
 _parameters = torch.ops.maskjit.parameters.default
+_warnings = torch.ops.maskjit.warnings.default
 
 _DECLARATION = re.compile(r"^[ \t]*(import|masker|score|attention)\s", re.MULTILINE)
 
@@ -166,6 +168,7 @@ def compile(
 
     Raises:
         ValueError: what is wrong with the text, with the place; OSError: the file cannot be read.
+        What is merely suspicious is a UserWarning.
 
     >>> attn = compile("masker recent(n: int) = causal() & (sink(4) | local(n))", n=256)
     >>> attn(torch.zeros(1, 8, 512, 64), torch.zeros(1, 2, 512, 64), torch.zeros(1, 2, 512, 64)).shape
@@ -174,10 +177,15 @@ def compile(
     given = {**(constants or {}), **named}
     texts = ", ".join(f"{name}={_constant(name, value)}" for name, value in given.items())
     if isinstance(spec, str) and (_DECLARATION.search(spec) or not spec.endswith(".masker")):
-        return Attention(spec, entry, texts, "")
-    path = os.path.abspath(spec)
-    with open(path, encoding="utf-8") as file:
-        return Attention(file.read(), entry, texts, path)
+        program, path = spec, ""
+    else:
+        path = os.path.abspath(spec)
+        with open(path, encoding="utf-8") as file:
+            program = file.read()
+    suspicious = _warnings(program, entry, texts, path)
+    if suspicious:
+        warnings.warn(suspicious.rstrip(), stacklevel=2)
+    return Attention(program, entry, texts, path)
 
 
 def merge_partials(outputs: Sequence[Tensor], lses: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -206,10 +206,10 @@ const Engine& engine() {
   return shared;
 }
 
-Attention compile(const Source& source) {
+Attention compile(const Source& source, std::string* warnings) {
   const Result<Spec> spec = load(source);
   if (!spec) raise(spec.error());
-  if (!spec->warnings().empty()) TORCH_WARN(spec->warnings());
+  if (warnings != nullptr) *warnings = spec->warnings();
   Result<Attention> attention = spec->bind(source.constants);
   if (!attention) raise(attention.error());
   return std::move(*attention);

@@ -36,7 +36,8 @@ struct Source {
   Values constants = {};  // values of baked parameters
 };
 
-MASKJIT_TORCH_API Attention compile(const Source& source);
+// `warnings`, if given, gets what is suspicious about the program, rendered; empty if nothing.
+MASKJIT_TORCH_API Attention compile(const Source& source, std::string* warnings = nullptr);
 MASKJIT_TORCH_API Attention compile(std::string program, Values constants = {});
 
 struct Options {

@@ -107,8 +107,8 @@ void Arguments::take_scalars(Options& options) const {
 
 void attention_kernel(const c10::OperatorHandle& op, Stack* stack) {
   const Arguments arguments(op, *stack);
-  Tensor output = attention(*find_spec(arguments.spec()), arguments.query(), arguments.key(),
-                            arguments.value(), arguments.options());
+  Tensor output = attention(find_spec(arguments.spec()).attention, arguments.query(),
+                            arguments.key(), arguments.value(), arguments.options());
   ::torch::jit::drop(*stack, op.schema().arguments().size());
   ::torch::jit::push(*stack, std::move(output));
 }
@@ -116,7 +116,7 @@ void attention_kernel(const c10::OperatorHandle& op, Stack* stack) {
 void results_kernel(const c10::OperatorHandle& op, Stack* stack) {
   const Arguments arguments(op, *stack);
   std::vector<Tensor> results =
-      attention_results(*find_spec(arguments.spec()), arguments.query(), arguments.key(),
+      attention_results(find_spec(arguments.spec()).attention, arguments.query(), arguments.key(),
                         arguments.value(), arguments.results(), arguments.options());
   ::torch::jit::drop(*stack, op.schema().arguments().size());
   ::torch::jit::push(*stack, std::move(results));
@@ -220,12 +220,17 @@ std::tuple<Tensor, Tensor> merge_meta(at::TensorList outputs, at::TensorList lse
 std::vector<std::string> parameters(std::string_view program, std::string_view entry,
                                     std::string_view constants, std::string_view path) {
   std::vector<std::string> texts;
-  for (ParameterInfo& info : find_spec({program, entry, constants, path})->parameters()) {
+  for (ParameterInfo& info : find_spec({program, entry, constants, path}).attention.parameters()) {
     for (std::string* text : {&info.name, &info.type, &info.binding_time, &info.default_value}) {
       texts.push_back(std::move(*text));
     }
   }
   return texts;
+}
+
+std::string warnings(std::string_view program, std::string_view entry, std::string_view constants,
+                     std::string_view path) {
+  return find_spec({program, entry, constants, path}).warnings;
 }
 
 template <auto* kernel>
@@ -244,6 +249,7 @@ TORCH_LIBRARY(maskjit, m) {
   m.def("merge_partials(Tensor[] outputs, Tensor[] lses) -> (Tensor output, Tensor lse)");
   m.def("parameters(str program, str entry='', str constants='', str path='') -> str[]",
         mj::parameters);
+  m.def("warnings(str program, str entry='', str constants='', str path='') -> str", mj::warnings);
 }
 
 // For every device, so that a call with tensors of another one gets an error that says so.

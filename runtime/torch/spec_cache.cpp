@@ -1,6 +1,7 @@
 #include "runtime/torch/spec_cache.h"
 
 #include <charconv>
+#include <memory>
 #include <mutex>
 #include <shared_mutex>
 #include <unordered_map>
@@ -50,7 +51,7 @@ struct Hash {
 
 struct Entry {
   std::array<std::string, 4> texts;  // what the key refers to
-  std::shared_ptr<const Attention> attention;
+  CompiledSpec compiled;
 };
 
 struct Specs {
@@ -90,23 +91,25 @@ Values parse_constants(std::string_view text) {
   return values;
 }
 
-std::shared_ptr<const Attention> find_spec(const SpecText& text) {
+const CompiledSpec& find_spec(const SpecText& text) {
   Specs& cache = specs();
   {
     const std::shared_lock lock(cache.mutex);
     if (const auto found = cache.known.find(text); found != cache.known.end()) {
-      return found->second->attention;
+      return found->second->compiled;
     }
   }
-  auto entry = std::make_unique<Entry>();
-  entry->texts = {std::string(text.program), std::string(text.entry), std::string(text.constants),
-                  std::string(text.path)};
+  std::array<std::string, 4> texts = {std::string(text.program), std::string(text.entry),
+                                      std::string(text.constants), std::string(text.path)};
+  std::string warnings;
+  Attention attention =
+      compile({texts[0], texts[1], texts[3], parse_constants(texts[2])}, &warnings);
+  auto entry = std::make_unique<const Entry>(
+      Entry{std::move(texts), {std::move(attention), std::move(warnings)}});
   const auto& [program, name, constants, path] = entry->texts;
-  entry->attention = std::make_shared<const Attention>(
-      compile(Source{program, name, path, parse_constants(constants)}));
+  const SpecText key = {program, name, constants, path};
   const std::unique_lock lock(cache.mutex);
-  return cache.known.emplace(SpecText{program, name, constants, path}, std::move(entry))
-      .first->second->attention;
+  return cache.known.emplace(key, std::move(entry)).first->second->compiled;
 }
 
 }  // namespace maskjit::torch

@@ -1,7 +1,6 @@
 #pragma once
 // Operators name a spec by its text: a program exported by torch.export needs nothing else. What
 // the texts of this process mean is kept here.
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,8 +15,14 @@ struct SpecText {
   bool operator==(const SpecText&) const = default;
 };
 
-// Compiled at the first call; throws what is wrong with the texts. From any thread.
-std::shared_ptr<const Attention> find_spec(const SpecText& text);
+struct CompiledSpec {
+  Attention attention;
+  std::string warnings;  // rendered; empty if none
+};
+
+// Compiled at the first call; throws what is wrong with the texts. From any thread. What it returns
+// lives as long as the process.
+const CompiledSpec& find_spec(const SpecText& text);
 
 // "window=2048, share=10%, flag=true" -> values.
 Values parse_constants(std::string_view text);
