@@ -40,6 +40,9 @@ cmake -S "$copy/program" -B "$copy/program/build" -DCMAKE_PREFIX_PATH="$copy/mov
 cmake --build "$copy/program/build"
 run "$copy/program/build/program"
 
+# So can the operators for torch, where there is one.
+bash runtime/torch/standalone_test.sh "$copy/moved" || (($? == 77))
+
 # Nothing comes from outside of the folder but glibc, no name of LLVM is visible, and it is small.
 foreign=$(env -i ldd "$copy/moved/bin/maskjit" | awk -v own="$copy/moved/" \
   '$2 == "=>" && index($3, own) != 1 && $1 !~ /^(libc|libm|libdl|libpthread|librt)\.so/ { print }')
