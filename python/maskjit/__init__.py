@@ -11,5 +11,6 @@ through both.
 
 from maskjit._attention import Attention, Parameter, compile, merge_partials
 from maskjit._library import LIBRARY_PATH, __version__
+from maskjit._mask import Mask
 
-__all__ = ["LIBRARY_PATH", "Attention", "Parameter", "__version__", "compile", "merge_partials"]
+__all__ = ["LIBRARY_PATH", "Attention", "Mask", "Parameter", "__version__", "compile", "merge_partials"]

@@ -23,6 +23,7 @@ _warnings = torch.ops.maskjit.warnings.default
 _DECLARATION = re.compile(r"^[ \t]*(import|masker|score|attention)\s", re.MULTILINE)
 
 Constant = bool | int | float | str
+_NUMBERS = (bool, int, float, torch.SymInt, torch.SymFloat, torch.SymBool)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,12 +214,17 @@ def _constant(name: str, value: Constant) -> str:
     raise TypeError(f"the constant {name!r} is {value!r}; a number, a bool or a string like '10%' is needed")
 
 
-def _by_kind(parameters: Mapping[str, object] | None, named: Mapping[str, object]) -> tuple[str, list, str, list]:
+def _by_kind(parameters: Mapping[str, object] | None, named: Mapping[str, object]) -> tuple[str, list | None, str, list | None]:
     """The operators' arguments tensor_names, tensors, scalar_names, scalars."""
-    given = {**(parameters or {}), **named}
-    tensors = {name: value for name, value in given.items() if isinstance(value, Tensor)}
-    scalars = {name: value for name, value in given.items() if not isinstance(value, Tensor)}
-    for name, value in scalars.items():
-        if not isinstance(value, (bool, int, float, torch.SymInt, torch.SymFloat, torch.SymBool)):
+    if not named and not parameters:
+        return "", None, "", None
+    tensors: dict[str, Tensor] = {}
+    scalars: dict[str, bool | int | float] = {}
+    for name, value in (named if parameters is None else {**parameters, **named}).items():
+        if isinstance(value, Tensor):
+            tensors[name] = value
+        elif isinstance(value, _NUMBERS):
+            scalars[name] = value
+        else:
             raise TypeError(f"the parameter {name!r} is a {type(value).__name__}; a tensor or a number is needed")
     return ",".join(tensors), list(tensors.values()), ",".join(scalars), list(scalars.values())

@@ -1,0 +1,127 @@
+"""Explicit masks: which entries take part, and with which probability they were kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+import maskjit._library  # noqa: F401  (registers the class)
+
+_Mask = torch.classes.maskjit.Mask
+
+
+class Mask:
+    """An explicit mask, usually [B, Hq, Lq, Lk]: each entry is inactive (0) or active with a weight in (0, 1], the
+    probability with which it was kept. Attention divides the exponentials by the weights.
+
+    Masks are made by the class methods and do not change. Entries are stored as bits, or as the sorted columns of each
+    row; weights only where some are not 1. A mask without active entries is "empty", one with all of them and no weight
+    but 1 is "full", however it was made. In attention an empty mask excludes every key.
+    """
+
+    def __init__(self, held) -> None:
+        self._held = held
+
+    @classmethod
+    def empty(cls, shape: Sequence[int]) -> Mask:
+        return cls(_Mask.empty(list(shape)))
+
+    @classmethod
+    def full(cls, shape: Sequence[int]) -> Mask:
+        return cls(_Mask.full(list(shape)))
+
+    @classmethod
+    def from_dense(cls, values: Tensor) -> Mask:
+        """values: bool, or weights in [0, 1] of a floating type; any strides."""
+        return cls(_Mask.from_dense(values))
+
+    @classmethod
+    def from_indices(
+        cls, shape: Sequence[int], indices: Tensor, row_pointers: Tensor, weights: Tensor | None = None
+    ) -> Mask:
+        """Compressed sparse rows.
+
+        Args:
+            shape: of the mask; its last dimension counts the columns.
+            indices: int32 or int64 [n], flat positions in the whole mask (row * columns + column), row after row.
+                Positions given several times get the sum of their weights, at most 1.
+            row_pointers: int32 or int64 [rows + 1], where the rows begin in `indices`.
+            weights: [n]; default 1.
+        """
+        return cls(_Mask.from_indices(list(shape), indices, row_pointers, weights))
+
+    @classmethod
+    def from_row_indices(
+        cls, shape: Sequence[int], columns: Tensor, weights: Tensor | None = None, padding: bool = False
+    ) -> Mask:
+        """columns: int32 or int64 [*shape[:-1], n], the active columns of each row; with `padding` negative ones are not
+        there, without they are an error. weights: of the same shape; default 1."""
+        return cls(_Mask.from_row_indices(list(shape), columns, weights, padding))
+
+    @property
+    def shape(self) -> torch.Size:
+        return torch.Size(self._held.shape())
+
+    @property
+    def representation(self) -> str:
+        """"empty", "full", "dense" or "index"."""
+        return self._held.representation()
+
+    @property
+    def is_weighted(self) -> bool:
+        """Some active entry has another weight than 1."""
+        return self._held.is_weighted()
+
+    @property
+    def active(self) -> int:
+        """How many entries are active."""
+        return self._held.active()
+
+    @property
+    def density(self) -> float:
+        """The share of active entries; 0 for a mask without entries."""
+        return self._held.density()
+
+    def dense(self) -> Mask:
+        """The same mask stored as bits (unless it is empty or full)."""
+        return Mask(self._held.dense())
+
+    def index(self) -> Mask:
+        """The same mask stored as columns of rows (unless it is empty or full)."""
+        return Mask(self._held.index())
+
+    def to_dense(self, dtype: torch.dtype = torch.float32) -> Tensor:
+        """The weights, 0 where inactive; with torch.bool, what is active. Of the mask's shape."""
+        return self._held.to_dense(dtype)
+
+    def to_index(self) -> tuple[Tensor, Tensor, Tensor]:
+        """indices int64 [n] ascending, row_pointers int64 [rows + 1] and weights float32 [n], as from_indices takes them."""
+        return self._held.to_index()
+
+    def merge(self, other: Mask) -> Mask:
+        """The weights add up, at most 1; of masks without weights, the union. Also `a | b`."""
+        if not isinstance(other, Mask):
+            raise TypeError(f"a Mask can be merged with another, not with a {type(other).__name__}")
+        return Mask(self._held.merge(other._held))
+
+    def __or__(self, other: Mask) -> Mask:
+        return self.merge(other) if isinstance(other, Mask) else NotImplemented
+
+    def apply(self, values: Tensor) -> Tensor:
+        """values * weight. Of the mask's shape."""
+        return self._held.apply(values, False)
+
+    def apply_inverse(self, values: Tensor) -> Tensor:
+        """values / weight where active, 0 elsewhere. Of the mask's shape."""
+        return self._held.apply(values, True)
+
+    def __eq__(self, other: object) -> bool:
+        """Of the same shape, with the same active entries and weights, however stored."""
+        return self._held.equals(other._held) if isinstance(other, Mask) else NotImplemented
+
+    __hash__ = None
+
+    def __repr__(self) -> str:
+        return f"maskjit.Mask({self._held.describe()})"

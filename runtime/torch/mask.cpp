@@ -1,0 +1,116 @@
+// torch.classes.maskjit.Mask: maskjit::Mask for Python, whose class maskjit.Mask wraps it.
+#include "runtime/torch/mask.h"
+
+#include <ATen/ops/empty.h>
+#include <torch/custom_class.h>
+
+#include "runtime/torch/checks.h"
+#include "runtime/torch/view.h"
+
+namespace maskjit::torch {
+namespace {
+
+using at::Tensor;
+using Holder = c10::intrusive_ptr<MaskHolder>;
+using Shape = std::vector<int64_t>;
+
+Holder hold(Result<Mask> mask) {
+  if (!mask) raise(mask.error());
+  return c10::make_intrusive<MaskHolder>(std::move(*mask));
+}
+
+TensorView operand(const char* name, const Tensor& tensor) {
+  TORCH_CHECK_VALUE(tensor.defined() && tensor.layout() == at::kStrided, name,
+                    " is not a strided tensor");
+  check_on_cpu(name, tensor);
+  check_no_grad(name, tensor);
+  return view_of(name, tensor);
+}
+
+TensorView optional_operand(const char* name, const std::optional<Tensor>& tensor) {
+  return tensor ? operand(name, *tensor) : TensorView{};
+}
+
+Tensor new_tensor(Shape shape, at::ScalarType type) {
+  return at::empty(shape, at::TensorOptions().dtype(type));
+}
+
+template <typename T>
+Tensor tensor_of(const std::vector<T>& values, at::ScalarType type) {
+  Tensor tensor = new_tensor({static_cast<int64_t>(values.size())}, type);
+  std::copy(values.begin(), values.end(), tensor.mutable_data_ptr<T>());
+  return tensor;
+}
+
+Holder from_dense(const Tensor& values) {
+  return hold(Mask::from_dense(operand("values", values)));
+}
+
+Holder from_indices(Shape shape, const Tensor& indices, const Tensor& row_pointers,
+                    const std::optional<Tensor>& weights) {
+  return hold(Mask::from_indices(std::move(shape), operand("indices", indices),
+                                 operand("row_pointers", row_pointers),
+                                 optional_operand("weights", weights)));
+}
+
+Holder from_row_indices(Shape shape, const Tensor& columns, const std::optional<Tensor>& weights,
+                        bool padding) {
+  return hold(Mask::from_row_indices(std::move(shape), operand("columns", columns),
+                                     optional_operand("weights", weights), padding));
+}
+
+Tensor to_dense(const Holder& self, at::ScalarType type) {
+  Tensor values = new_tensor(self->mask.shape(), type);
+  const Status done = self->mask.to_dense(view_of("values", values));
+  if (!done) raise(done.error());
+  return values;
+}
+
+std::tuple<Tensor, Tensor, Tensor> to_index(const Holder& self) {
+  const MaskIndex index = self->mask.to_index();
+  return {tensor_of(index.indices, at::kLong), tensor_of(index.row_pointers, at::kLong),
+          tensor_of(index.weights, at::kFloat)};
+}
+
+Tensor apply(const Holder& self, const Tensor& values, bool inverse) {
+  const TensorView from = operand("values", values);
+  Tensor result = at::empty(values.sizes(), values.options());
+  const TensorView to = view_of("result", result);
+  const Status done = inverse ? self->mask.apply_inverse(from, to) : self->mask.apply(from, to);
+  if (!done) raise(done.error());
+  return result;
+}
+
+}  // namespace
+}  // namespace maskjit::torch
+
+namespace mj = maskjit::torch;
+using maskjit::Mask;
+
+TORCH_LIBRARY_FRAGMENT(maskjit, m) {
+  m.class_<mj::MaskHolder>("Mask")
+      .def_static("empty", [](std::vector<int64_t> s) { return mj::hold(Mask::empty(s)); })
+      .def_static("full", [](std::vector<int64_t> s) { return mj::hold(Mask::full(s)); })
+      .def_static("from_dense", mj::from_dense)
+      .def_static("from_indices", mj::from_indices)
+      .def_static("from_row_indices", mj::from_row_indices)
+      .def("shape", [](const mj::Holder& self) { return self->mask.shape(); })
+      .def("representation",
+           [](const mj::Holder& self) {
+             return std::string(maskjit::name_of(self->mask.representation()));
+           })
+      .def("is_weighted", [](const mj::Holder& self) { return self->mask.is_weighted(); })
+      .def("active", [](const mj::Holder& self) { return self->mask.active(); })
+      .def("density", [](const mj::Holder& self) { return self->mask.density(); })
+      .def("describe", [](const mj::Holder& self) { return self->mask.describe(); })
+      .def("dense", [](const mj::Holder& self) { return mj::hold(self->mask.dense()); })
+      .def("index", [](const mj::Holder& self) { return mj::hold(self->mask.index()); })
+      .def("to_dense", mj::to_dense)
+      .def("to_index", mj::to_index)
+      .def("merge", [](const mj::Holder& self,
+                       const mj::Holder& other) { return mj::hold(self->mask.merge(other->mask)); })
+      .def("apply", mj::apply)
+      .def("equals", [](const mj::Holder& self, const mj::Holder& other) {
+        return self->mask == other->mask;
+      });
+}
