@@ -1,0 +1,13 @@
+// alu.inc for x86-64-v4.
+#include "runtime/device/emulator/alu.h"
+#include "runtime/device/emulator/alu_level.h"
+#include "runtime/device/emulator/numbers.h"
+
+namespace maskjit::emulator::v4 {
+namespace {
+#include "alu.inc"
+}  // namespace
+
+extern const AluLevel kLevel = {find_handler, find_fast_convert, multiply};
+
+}  // namespace maskjit::emulator::v4
