@@ -77,7 +77,8 @@ std::variant<CodeArtifact, CompileError> compile(const ir::Program& program,
     return again;
   }
   watch.lap();
-  artifact.object = emit_object(*module, *machine);
+  artifact.object =
+      target.is_host() ? emit_object(*module, *machine) : emit_assembly(*module, *machine);
   artifact.times.emplace_back("codegen", watch.lap());
   return artifact;
 }

@@ -16,7 +16,7 @@ namespace maskjit::codegen {
 using StageTimes = std::vector<std::pair<std::string, double>>;
 
 struct CodeArtifact {
-  std::string object;  // relocatable object of the host
+  std::string object;  // relocatable object of the host, or PTX
   std::string target;  // Target::print()
   std::string template_name;
   StageTimes times;  // of the compile that made it

@@ -26,6 +26,10 @@ void initialize_llvm() {
     LLVMInitializeX86TargetMC();
     LLVMInitializeX86AsmPrinter();
     LLVMInitializeX86AsmParser();
+    LLVMInitializeNVPTXTargetInfo();
+    LLVMInitializeNVPTXTarget();
+    LLVMInitializeNVPTXTargetMC();
+    LLVMInitializeNVPTXAsmPrinter();
     // The kernels' loops already step pointers: strength reduction costs a fifth of code generation
     // and gains nothing.
     static const llvm::RegisterTargetPassConfigCallback without_strength_reduction(
@@ -51,7 +55,7 @@ std::string emit(llvm::Module& module, llvm::TargetMachine& machine, llvm::CodeG
 
 std::unique_ptr<llvm::TargetMachine> create_target_machine(const Target& target, int opt_level) {
   initialize_llvm();
-  const llvm::Triple triple("x86_64-pc-linux-gnu");
+  const llvm::Triple triple(target.is_host() ? "x86_64-pc-linux-gnu" : "nvptx64-nvidia-cuda");
   std::string error;
   const llvm::Target* llvm_target = llvm::TargetRegistry::lookupTarget(triple, error);
   MASKJIT_CHECK(llvm_target != nullptr, error);

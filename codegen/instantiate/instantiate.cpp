@@ -62,8 +62,8 @@ void rewrite_attributes(llvm::Module& module, const Target& target) {
     }
     function.addFnAttr("target-cpu", attributes.cpu);
     if (!attributes.features.empty()) function.addFnAttr("target-features", attributes.features);
-    function.addFnAttr("tune-cpu", attributes.tune);
-    if (target.level >= HostLevel::Avx512) {
+    if (!attributes.tune.empty()) function.addFnAttr("tune-cpu", attributes.tune);
+    if (target.is_host() && target.level >= HostLevel::Avx512) {
       function.addFnAttr("min-legal-vector-width", "512");
       function.addFnAttr("prefer-vector-width", "512");
     }
@@ -75,6 +75,15 @@ void rewrite_attributes(llvm::Module& module, const Target& target) {
 }  // namespace
 
 TargetAttributes attributes_of(const Target& target) {
+  // The oldest PTX ISA that has the target, so that drivers of that time load the text.
+  if (!target.is_host()) {
+    const char* isa = target.sm >= 120   ? "+ptx87"
+                      : target.sm >= 100 ? "+ptx86"
+                      : target.sm >= 90  ? "+ptx80"
+                      : target.sm >= 89  ? "+ptx78"
+                                         : "+ptx71";
+    return {target.print(), isa, ""};
+  }
   switch (target.level) {
     case HostLevel::Baseline:
       return {"x86-64", "", "generic"};
@@ -108,6 +117,7 @@ void specialise(const ir::Program& program, const analysis::TileFunctions& tiles
       {"mj_element", problem.element},
       {"mj_additive", problem.additive},
       {"mj_dense_results", problem.dense_results},
+      {"mj_warps", spec.warps},
       {"mj_tile_q", spec.tile_q},
       {"mj_tile_k", spec.tile_k},
       {"mj_pairs", spec.pairs},
@@ -118,7 +128,8 @@ void specialise(const ir::Program& program, const analysis::TileFunctions& tiles
       {"mj_range_count", tiles.range_count},
   };
   for (const auto& [name, value] : constants) define_constant(module, name, value);
-  lower_hooks(program, tiles, problem, module);
+  lower_hooks(program, tiles, problem,
+              target.is_host() ? ArgumentLayout::Host : ArgumentLayout::Device, module);
   // Only now is it known which support functions the hooks call.
   llvm::Linker linker(module);
   const auto calls = [&](const char* prefix) {
@@ -127,19 +138,23 @@ void specialise(const ir::Program& program, const analysis::TileFunctions& tiles
     });
   };
   std::vector<const char*> parts;
-  if (calls("mj_tensor_")) parts.push_back("host/tensor_range");
+  if (calls("mj_tensor_")) parts.push_back("tensor_range");
   if (calls("mj_exp") || calls("mj_log") || calls("mj_tanh") || calls("mj_widen"))
-    parts.push_back("host/math");
+    parts.push_back("math");
   for (const char* part : parts) {
-    const bool failed = linker.linkInModule(load_bitcode(part, module.getContext()),
-                                            llvm::Linker::Flags::LinkOnlyNeeded);
+    const bool failed = linker.linkInModule(
+        load_bitcode((target.is_host() ? "host/" : "nvptx/") + std::string(part),
+                     module.getContext()),
+        llvm::Linker::Flags::LinkOnlyNeeded);
     MASKJIT_CHECK(!failed, std::string("linking ") + part);
   }
   rewrite_attributes(module, target);
+  if (llvm::Function* kernel = module.getFunction("mj_attention"))
+    kernel->addFnAttr("nvvm.maxntid", std::to_string(spec.warps * 32));
   for (llvm::GlobalValue& global : module.global_values()) {
     if (global.isDeclaration()) continue;
     const llvm::StringRef name = global.getName();
-    if (name == "mj_plan" || name == "mj_run") {
+    if (name == "mj_plan" || name == "mj_run" || name == "mj_attention") {
       global.setVisibility(llvm::GlobalValue::DefaultVisibility);
       continue;
     }

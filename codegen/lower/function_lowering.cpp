@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <limits>
 
+#include "kernels_templates/include/device_abi.h"
 #include "masker_dsl/ir/internal_error.h"
 
 namespace maskjit::codegen {
@@ -35,9 +36,11 @@ std::vector<ir::Value> reachable(const ir::Function& function, ir::Value root) {
 }  // namespace
 
 FunctionLowering::FunctionLowering(const ir::Function& function, const ProblemSpec& problem,
-                                   llvm::IRBuilder<>& builder, llvm::Value* args)
+                                   ArgumentLayout layout, llvm::IRBuilder<>& builder,
+                                   llvm::Value* args)
     : function_(function),
       problem_(problem),
+      layout_(layout),
       builder_(builder),
       args_(args),
       ranges_(analysis::value_ranges(function)) {}
@@ -67,6 +70,20 @@ llvm::Value* FunctionLowering::load_invariant(llvm::Value* pointer, llvm::Type* 
 llvm::Value* FunctionLowering::load_field(size_t offset, llvm::Type* type) {
   llvm::Value* pointer = builder_.CreateConstInBoundsGEP1_64(builder_.getInt8Ty(), args_, offset);
   return load_invariant(pointer, type, 8);
+}
+
+llvm::Value* FunctionLowering::scalars() {
+  if (layout_ == ArgumentLayout::Host)
+    return load_field(offsetof(MjAttentionArgs, scalars), builder_.getPtrTy());
+  return builder_.CreateConstInBoundsGEP1_64(builder_.getInt8Ty(), args_,
+                                             offsetof(MjDeviceArgs, scalars));
+}
+
+llvm::Value* FunctionLowering::tensors() {
+  if (layout_ == ArgumentLayout::Host)
+    return load_field(offsetof(MjAttentionArgs, tensors), builder_.getPtrTy());
+  return builder_.CreateConstInBoundsGEP1_64(builder_.getInt8Ty(), args_,
+                                             offsetof(MjDeviceArgs, tensors));
 }
 
 llvm::Value* FunctionLowering::math_call(const char* name, llvm::Value* argument) {
@@ -130,8 +147,8 @@ llvm::Value* FunctionLowering::parameter(const ir::Node& node) {
   for (uint32_t i = 0; i < node.index; ++i) {
     if (function_.params()[i].time == ir::BindingTime::Runtime) ++position;
   }
-  llvm::Value* scalars = load_field(offsetof(MjAttentionArgs, scalars), builder_.getPtrTy());
-  llvm::Value* slot = builder_.CreateConstInBoundsGEP1_64(builder_.getInt64Ty(), scalars, position);
+  llvm::Value* slot =
+      builder_.CreateConstInBoundsGEP1_64(builder_.getInt64Ty(), scalars(), position);
   if (param.type == Type::Float) {
     return builder_.CreateFPTrunc(load_invariant(slot, builder_.getDoubleTy(), 8),
                                   builder_.getFloatTy());

@@ -5,6 +5,7 @@
 
 #include <unordered_map>
 
+#include "codegen/lower/lower.h"
 #include "codegen/spec/kernel_spec.h"
 #include "masker_dsl/analysis/value_range.h"
 
@@ -12,9 +13,10 @@ namespace maskjit::codegen {
 
 class FunctionLowering {
  public:
-  // `args` points to MjAttentionArgs. Variables that the caller has at hand are given by
-  // set_variable (i32, or float for Score); launch sizes are read from `args`.
-  FunctionLowering(const ir::Function& function, const ProblemSpec& problem,
+  // `args` points to MjAttentionArgs (in an MjDeviceArgs, if the layout says so). Variables that
+  // the caller has at hand are given by set_variable (i32, or float for Score); launch sizes are
+  // read from `args`.
+  FunctionLowering(const ir::Function& function, const ProblemSpec& problem, ArgumentLayout layout,
                    llvm::IRBuilder<>& builder, llvm::Value* args);
 
   void set_variable(ir::Var var, llvm::Value* value) { given_[var] = value; }
@@ -43,11 +45,14 @@ class FunctionLowering {
   llvm::Value* resize(llvm::Value* value, llvm::Type* type);
   llvm::Value* math_call(const char* name, llvm::Value* argument);
   llvm::Value* load_field(size_t offset, llvm::Type* type);
+  llvm::Value* scalars();  // int64_t[]
+  llvm::Value* tensors();  // MjTensor[]
   llvm::Value* load_invariant(llvm::Value* pointer, llvm::Type* type, unsigned alignment);
   bool in_range(ir::Value subscript, const ir::Dim& dim) const;
 
   const ir::Function& function_;
   const ProblemSpec& problem_;
+  ArgumentLayout layout_;
   llvm::IRBuilder<>& builder_;
   llvm::Value* args_;
   std::vector<analysis::ValueRange> ranges_;

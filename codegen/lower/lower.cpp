@@ -13,12 +13,13 @@ using ir::Var;
 // Gives `name` a body if the module declares it. Parameters: the arguments, then `vars` in order.
 template <typename Body>
 void define(llvm::Module& module, const ir::Function& function, const ProblemSpec& problem,
-            const char* name, std::initializer_list<Var> vars, const Body& body) {
+            ArgumentLayout layout, const char* name, std::initializer_list<Var> vars,
+            const Body& body) {
   llvm::Function* hook = module.getFunction(name);
   if (hook == nullptr) return;
   MASKJIT_CHECK(hook->isDeclaration(), std::string("hook ") + name + " already has a body");
   llvm::IRBuilder<> builder(llvm::BasicBlock::Create(module.getContext(), "entry", hook));
-  FunctionLowering lowering(function, problem, builder, hook->getArg(0));
+  FunctionLowering lowering(function, problem, layout, builder, hook->getArg(0));
   unsigned index = 1;
   for (Var var : vars) lowering.set_variable(var, hook->getArg(index++));
   body(builder, lowering, *hook);
@@ -31,19 +32,19 @@ void define(llvm::Module& module, const ir::Function& function, const ProblemSpe
 }  // namespace
 
 void lower_hooks(const ir::Program& program, const analysis::TileFunctions& tiles,
-                 const ProblemSpec& problem, llvm::Module& module) {
+                 const ProblemSpec& problem, ArgumentLayout layout, llvm::Module& module) {
   const ir::Function& element = program.function;
-  define(module, element, problem, "mj_keep",
+  define(module, element, problem, layout, "mj_keep",
          {Var::Batch, Var::Head, Var::KvHead, Var::Query, Var::Key},
          [&](llvm::IRBuilder<>& builder, FunctionLowering& lowering, llvm::Function&) {
            builder.CreateRet(lowering.lower(element.result("mask")));
          });
-  define(module, element, problem, "mj_score",
+  define(module, element, problem, layout, "mj_score",
          {Var::Batch, Var::Head, Var::KvHead, Var::Query, Var::Key, Var::Score},
          [&](llvm::IRBuilder<>& builder, FunctionLowering& lowering, llvm::Function&) {
            builder.CreateRet(lowering.lower(element.result("score")));
          });
-  define(module, tiles.tile, problem, "mj_tile_class",
+  define(module, tiles.tile, problem, layout, "mj_tile_class",
          {Var::Batch, Var::Head, Var::KvHead, Var::QueryLo, Var::QueryHi, Var::KeyLo, Var::KeyHi},
          [&](llvm::IRBuilder<>& builder, FunctionLowering& lowering, llvm::Function&) {
            llvm::Value* may = lowering.lower(tiles.tile.result("may"));
@@ -52,7 +53,7 @@ void lower_hooks(const ir::Program& program, const analysis::TileFunctions& tile
                builder.CreateSelect(must, builder.getInt32(2), builder.getInt32(1));
            builder.CreateRet(builder.CreateSelect(may, active, builder.getInt32(0)));
          });
-  define(module, tiles.ranges, problem, "mj_key_ranges",
+  define(module, tiles.ranges, problem, layout, "mj_key_ranges",
          {Var::Batch, Var::Head, Var::KvHead, Var::QueryLo, Var::QueryHi},
          [&](llvm::IRBuilder<>& builder, FunctionLowering& lowering, llvm::Function& hook) {
            llvm::Value* ends = hook.getArg(6);

@@ -16,9 +16,13 @@ class Module;
 
 namespace maskjit::codegen {
 
+// Where the hooks find run-time parameters and tensor descriptors: behind the pointers of
+// MjAttentionArgs, or in the MjDeviceArgs that it is the first member of.
+enum class ArgumentLayout { Host, Device };
+
 // The hooks that `module` declares get bodies and internal linkage; hooks that it does not use are
 // skipped.
 void lower_hooks(const ir::Program& program, const analysis::TileFunctions& tiles,
-                 const ProblemSpec& problem, llvm::Module& module);
+                 const ProblemSpec& problem, ArgumentLayout layout, llvm::Module& module);
 
 }  // namespace maskjit::codegen

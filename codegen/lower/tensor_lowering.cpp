@@ -47,9 +47,9 @@ llvm::Value* FunctionLowering::tensor_load(const ir::Node& node) {
   const ir::Tensor& tensor = function_.tensors()[node.index];
   const TensorLayout& layout = problem_.tensors.at(node.index);
   llvm::Type* i64 = builder_.getInt64Ty();
-  llvm::Value* tensors = load_field(offsetof(MjAttentionArgs, tensors), builder_.getPtrTy());
+  llvm::Value* descriptors = tensors();
   const auto field = [&](size_t offset, llvm::Type* type) {
-    llvm::Value* pointer = builder_.CreateConstInBoundsGEP1_64(builder_.getInt8Ty(), tensors,
+    llvm::Value* pointer = builder_.CreateConstInBoundsGEP1_64(builder_.getInt8Ty(), descriptors,
                                                                tensor_field(node.index, offset));
     return load_invariant(pointer, type, 8);
   };
@@ -133,8 +133,7 @@ llvm::Value* FunctionLowering::tensor_extreme(const ir::Node& node) {
         as_i64(lowered_.at(node.operands[i].id)),
         builder_.CreateConstInBoundsGEP1_64(i64, subscripts, static_cast<int64_t>(i)));
   }
-  llvm::Value* tensors = load_field(offsetof(MjAttentionArgs, tensors), builder_.getPtrTy());
-  llvm::Value* argument = builder_.CreateConstInBoundsGEP1_64(builder_.getInt8Ty(), tensors,
+  llvm::Value* argument = builder_.CreateConstInBoundsGEP1_64(builder_.getInt8Ty(), tensors(),
                                                               tensor_field(node.index, 0));
   const bool real = node.type == ir::Type::Float;
   const bool minimum = node.op == Op::TensorMin;

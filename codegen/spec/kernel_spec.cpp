@@ -43,10 +43,11 @@ std::string KernelSpec::print() const {
         fmt::format("{}{}{}", tensors.empty() ? "" : ",", t.broadcast, t.unit_stride ? "u" : "s");
   }
   return fmt::format(
-      "{} element={} d={} dv={} additive={} dense={} tensors=[{}] words={}x{} tile={}x{} O{}",
+      "{} element={} d={} dv={} additive={} dense={} tensors=[{}] words={}x{} tile={}x{} warps={} "
+      "O{}",
       template_name, static_cast<int>(problem.element), problem.head_dim, problem.head_dim_v,
       static_cast<int>(problem.additive), problem.dense_results ? 1 : 0, tensors,
-      pairs ? "pairs" : "single", word_multiple, tile_q, tile_k, opt_level);
+      pairs ? "pairs" : "single", word_multiple, tile_q, tile_k, warps, opt_level);
 }
 
 std::string SpecKey::hex() const {

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include "codegen/spec/device_templates.h"
+
 namespace maskjit::codegen {
 namespace {
 
@@ -84,7 +86,7 @@ const std::vector<KernelTemplate>& kernel_templates() {
 Selection select_template(const ir::Program& program, const ProblemSpec& problem,
                           const Target& target, std::string_view only) {
   Selection selection;
-  for (const KernelTemplate& t : kernel_templates()) {
+  for (const KernelTemplate& t : target.is_host() ? kernel_templates() : device_templates()) {
     if (!only.empty() && t.name != only) {
       selection.refused.push_back({t.name, "another template was asked for"});
       continue;

@@ -19,11 +19,12 @@ struct KernelTemplate {
   std::string name;
   std::string purpose;
   Support (*supports)(const ir::Program&, const ProblemSpec&, const Target&);
-  // The specialisation for a problem that it supports: matrix unit and tile shape.
+  // The specialisation for a problem that it supports: operand words and tile shape.
   KernelSpec (*specialise)(const ProblemSpec&, const Target&);
 };
 
-// Best first; the last one, the reference, supports every valid problem.
+// Of host kernels (device_templates.h has the others). Best first; the last one, the reference,
+// supports every valid problem.
 const std::vector<KernelTemplate>& kernel_templates();
 
 struct Refusal {

@@ -17,6 +17,7 @@ extern const int32_t mj_tile_q;         // query rows of a tile, a multiple of 1
 extern const int32_t mj_tile_k;         // keys of a tile, a multiple of 32
 extern const int32_t mj_pairs;          // 1: matrix products take pairs of bf16, 0: f32
 extern const int32_t mj_word_multiple;  // what the inner dimension of a product is padded to, words
+extern const int32_t mj_warps;          // of a block of a device kernel
 // Constants of the mask and the score.
 extern const int32_t mj_mask_full;       // 1: every element is active
 extern const int32_t mj_score_identity;  // 1: the score is the scaled logit

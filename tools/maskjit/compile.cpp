@@ -55,10 +55,17 @@ int emit_syntax(const Options& options) {
 int emit_code(const Options& options, const Spec& spec) {
   const Result<KernelChoice> choice = choose_kernel(spec, options.kernel, options.lengths, nullptr);
   if (!choice) return report(choice.error());
+  if (options.emit == "ptx" && choice->target.is_host()) {
+    return report_usage(fmt::format("--emit=ptx needs --target with one of {}",
+                                    fmt::join(codegen::Target::device_names(), ", ")));
+  }
+  if (options.emit == "object" && !choice->target.is_host()) {
+    return report_usage(fmt::format("{} has no object: --emit=ptx", choice->target.print()));
+  }
   codegen::EmitRequest request;
   request.llvm_before = options.emit == "llvm-before";
   request.llvm = options.emit == "llvm";
-  request.assembly = options.emit == "asm";
+  request.assembly = options.emit == "asm" || options.emit == "ptx";
   request.pass_limit = options.pass_limit;
   codegen::EmitResult emitted;
   auto compiled = codegen::compile(spec.bound.program, spec.bound.tiles, choice->spec,
@@ -97,17 +104,18 @@ void add_compile(CLI::App& app, Action& action) {
   command->footer(
       "Stages: tokens, ast, ir (after the passes), tiles (the tile and range functions), "
       "llvm-before (before the\n"
-      "optimiser), llvm, asm, object.\n"
+      "optimiser), llvm, asm, object; ptx is the assembly of a GPU.\n"
       "Examples:\n"
       "  maskjit compile causal --emit=ir\n"
       "  maskjit compile streaming_llm.masker --emit=asm --dtype bf16 --target x86-64+avx512+bf16 "
-      "-o kernel.s");
+      "-o kernel.s\n"
+      "  maskjit compile causal --emit=ptx --dtype bf16 --head-dim 128 --target sm_90");
   add_spec_options(*command, options->spec);
   add_length_options(*command, options->lengths);
   add_kernel_options(*command, options->kernel);
   command->add_option("--emit", options->emit, "The stage to print")
-      ->check(
-          CLI::IsMember({"tokens", "ast", "ir", "tiles", "llvm-before", "llvm", "asm", "object"}))
+      ->check(CLI::IsMember(
+          {"tokens", "ast", "ir", "tiles", "llvm-before", "llvm", "asm", "ptx", "object"}))
       ->capture_default_str();
   command->add_option("--pass-limit", options->pass_limit,
                       "Stop the optimiser after so many passes");

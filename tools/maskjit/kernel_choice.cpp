@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "codegen/spec/device_templates.h"
+
 namespace maskjit::cli {
 namespace {
 
@@ -58,8 +60,9 @@ Result<KernelChoice> choose_kernel(const Spec& spec, const KernelOptions& option
     const auto target = codegen::Target::parse(options.target);
     if (!target.has_value()) {
       return error(ErrorKind::InvalidInput,
-                   fmt::format("--target {}: the targets are {}", options.target,
-                               fmt::join(codegen::Target::names(), ", ")));
+                   fmt::format("--target {}: the targets are {}, {}", options.target,
+                               fmt::join(codegen::Target::names(), ", "),
+                               fmt::join(codegen::Target::device_names(), ", ")));
     }
     choice.target = *target;
   }
@@ -93,7 +96,9 @@ Result<KernelChoice> choose_kernel(const Spec& spec, const KernelOptions& option
   choice.refused = std::move(selection.refused);
   if (!selection.spec.has_value()) {
     std::vector<std::string> names;
-    for (const codegen::KernelTemplate& t : codegen::kernel_templates()) names.push_back(t.name);
+    for (const auto& t :
+         choice.target.is_host() ? codegen::kernel_templates() : codegen::device_templates())
+      names.push_back(t.name);
     std::string reasons;
     for (const codegen::Refusal& refusal : choice.refused) {
       if (refusal.template_name == options.only_template) reasons = ": " + refusal.reason;

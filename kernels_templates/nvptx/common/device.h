@@ -1,0 +1,133 @@
+#pragma once
+// The machine: thread indices, barriers, shuffles, shared memory, asynchronous copies, matrix
+// instructions of sm_80 and up. One PTX instruction a function.
+#include <stdint.h>
+
+#define MJ_INLINE static inline __attribute__((always_inline))
+#define MJ_SHARED __attribute__((address_space(3)))
+#define MJ_KERNEL __attribute__((nvptx_kernel))
+#define MJ_UNROLL _Pragma("clang loop unroll(full)")
+#define MJ_ROLL _Pragma("clang loop unroll(disable)")
+
+extern "C" {
+// Dynamic shared memory; its size is an argument of the launch.
+extern MJ_SHARED uint8_t mj_shared_memory[] __attribute__((aligned(16)));
+}
+
+namespace mj {
+
+constexpr int kWarp = 32;
+
+MJ_INLINE int thread_index() { return __nvvm_read_ptx_sreg_tid_x(); }
+MJ_INLINE int block_index() { return __nvvm_read_ptx_sreg_ctaid_x(); }
+MJ_INLINE void sync_threads() { __syncthreads(); }
+MJ_INLINE void sync_warp() { asm volatile("bar.warp.sync 0xffffffff;" ::: "memory"); }
+
+MJ_INLINE float shuffle_xor(float v, int lanes) {
+  return __nvvm_shfl_sync_bfly_f32(0xFFFFFFFFu, v, lanes, 31);
+}
+
+// 2^x: relative error 2^-22.5, 0 for -inf.
+MJ_INLINE float exp2_approx(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+// log2 x: absolute error 2^-22 near 1, relative 2^-22 elsewhere.
+MJ_INLINE float log2_approx(float x) {
+  float y;
+  asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+// --- Shared memory by byte offset.
+
+typedef uint32_t Words4 __attribute__((ext_vector_type(4)));
+
+MJ_INLINE uint32_t shared_base() {
+  return static_cast<uint32_t>(reinterpret_cast<uint64_t>(&mj_shared_memory[0]));
+}
+template <typename T>
+MJ_INLINE T load_shared(uint32_t address) {
+  return *reinterpret_cast<const MJ_SHARED T*>(static_cast<uint64_t>(address));
+}
+template <typename T>
+MJ_INLINE void store_shared(uint32_t address, T value) {
+  *reinterpret_cast<MJ_SHARED T*>(static_cast<uint64_t>(address)) = value;
+}
+
+// Sixteen bytes from global to shared memory, zeros if not `present`; both aligned to 16.
+MJ_INLINE void copy_async(uint32_t to, const void* from, bool present) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from),
+               "r"(present ? 16 : 0)
+               : "memory");
+}
+MJ_INLINE void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+MJ_INLINE void copy_wait_all() { asm volatile("cp.async.wait_group 0;" ::: "memory"); }
+
+// --- Matrix fragments of m16n8k16 (16-bit) and m16n8k8 (tf32). Lane l holds row g = l / 4 and
+// columns by t = l % 4; sums: [g][2t], [g][2t + 1], [g + 8][2t], [g + 8][2t + 1].
+
+// Four 8 x 8 matrices of 16-bit elements; lane l gives the address of row l % 8 of matrix l / 8.
+MJ_INLINE void load_matrices(uint32_t* r, uint32_t address) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(address)
+               : "memory");
+}
+MJ_INLINE void load_matrices_transposed(uint32_t* r, uint32_t address) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(address)
+               : "memory");
+}
+
+MJ_INLINE void multiply_bf16(float* c, const uint32_t* a, uint32_t b0, uint32_t b1) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+MJ_INLINE void multiply_f16(float* c, const uint32_t* a, uint32_t b0, uint32_t b1) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+MJ_INLINE void multiply_tf32(float* c, const uint32_t* a, uint32_t b0, uint32_t b1) {
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+}
+
+// Round to nearest; the first argument becomes the low half.
+MJ_INLINE uint32_t pack_bf16(float low, float high) {
+  uint32_t r;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
+  return r;
+}
+MJ_INLINE uint32_t pack_f16(float low, float high) {
+  uint32_t r;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(high), "f"(low));
+  return r;
+}
+MJ_INLINE float widen_f16(uint16_t h) {
+  float r;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(r) : "h"(h));
+  return r;
+}
+MJ_INLINE float widen_bf16(uint16_t h) {
+  return __builtin_bit_cast(float, static_cast<uint32_t>(h) << 16);
+}
+MJ_INLINE uint32_t round_tf32(float v) {
+  uint32_t r;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r) : "f"(v));
+  return r;
+}
+
+MJ_INLINE constexpr int round_up(int n, int multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
+
+}  // namespace mj
