@@ -103,6 +103,12 @@ std::unique_ptr<llvm::Module> link_template(const KernelSpec& spec, llvm::LLVMCo
   const std::string stem = spec.template_name.substr(spec.template_name.rfind('/') + 1);
   std::unique_ptr<llvm::Module> module = load_bitcode(spec.template_name + "/" + stem, context);
   module->setModuleIdentifier(spec.template_name);
+  // Without optimisation the calls that are never made stay.
+  const bool on_host = spec.template_name.starts_with("host/");
+  if (on_host && (has_weights(spec.problem) || spec.opt_level == 0)) {
+    const bool failed = llvm::Linker(*module).linkInModule(load_bitcode("host/adjust", context));
+    MASKJIT_CHECK(!failed, "linking host/adjust into " + spec.template_name);
+  }
   return module;
 }
 
@@ -124,6 +130,7 @@ void specialise(const ir::Program& program, const analysis::TileFunctions& tiles
       {"mj_word_multiple", spec.word_multiple},
       {"mj_mask_full", is_constant_true(element, element.result("mask"))},
       {"mj_score_identity", score.op == ir::Op::Variable && score.var() == ir::Var::Score},
+      {"mj_weighted", has_weights(problem)},
       {"mj_by_head", depends_on_head(tiles)},
       {"mj_range_count", tiles.range_count},
   };

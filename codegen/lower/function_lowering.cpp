@@ -240,6 +240,11 @@ llvm::Value* FunctionLowering::lower_node(ir::Value id, const ir::Node& node) {
     case Op::TensorMin:
     case Op::TensorMax:
       return tensor_extreme(node);
+    case Op::TensorWeight:
+      return bit_weight(node);
+    case Op::TensorAny:
+    case Op::TensorAll:
+      return bit_tile(node);
   }
   MASKJIT_CHECK(false, "unknown op");
   return nullptr;

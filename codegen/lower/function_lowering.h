@@ -3,6 +3,7 @@
 // Internal to lower/.
 #include <llvm/IR/IRBuilder.h>
 
+#include <map>
 #include <unordered_map>
 
 #include "codegen/lower/lower.h"
@@ -40,6 +41,21 @@ class FunctionLowering {
   llvm::Value* compare(const ir::Node& node);
   llvm::Value* tensor_load(const ir::Node& node);
   llvm::Value* tensor_extreme(const ir::Node& node);
+  llvm::Value* bit_load(const ir::Node& node);
+  llvm::Value* bit_weight(const ir::Node& node);
+  llvm::Value* bit_tile(const ir::Node& node);
+
+  // Where an element of a tensor is: its offset, 0 where a subscript is out of range.
+  struct Place {
+    llvm::Value* inside;  // i1
+    llvm::Value* rest;    // i64: of the leading dimensions, in elements
+    llvm::Value* last;    // i64: of the last dimension, in elements
+  };
+  Place place_of(const ir::Node& node);
+  llvm::Value* tensor_field(uint32_t tensor, size_t offset, llvm::Type* type);
+  // The subscripts in memory, as the support functions take them.
+  llvm::Value* subscripts_of(const ir::Node& node);
+  llvm::Value* tensor_argument(const ir::Node& node);
 
   bool narrow(ir::Value value) const;  // fits i32
   llvm::Value* resize(llvm::Value* value, llvm::Type* type);
@@ -58,6 +74,7 @@ class FunctionLowering {
   std::vector<analysis::ValueRange> ranges_;
   std::unordered_map<ir::Var, llvm::Value*> given_;
   std::unordered_map<uint32_t, llvm::Value*> lowered_;
+  std::map<std::pair<uint32_t, std::vector<ir::Value>>, llvm::Value*> bit_tiles_;
 };
 
 }  // namespace maskjit::codegen

@@ -44,6 +44,13 @@ void lower_hooks(const ir::Program& program, const analysis::TileFunctions& tile
          [&](llvm::IRBuilder<>& builder, FunctionLowering& lowering, llvm::Function&) {
            builder.CreateRet(lowering.lower(element.result("score")));
          });
+  define(module, element, problem, layout, "mj_weight",
+         {Var::Batch, Var::Head, Var::KvHead, Var::Query, Var::Key},
+         [&](llvm::IRBuilder<>& builder, FunctionLowering& lowering, llvm::Function&) {
+           const ir::Value weight = element.result("weight");
+           builder.CreateRet(weight.valid() ? lowering.lower(weight)
+                                            : llvm::ConstantFP::get(builder.getFloatTy(), 1.0));
+         });
   define(module, tiles.tile, problem, layout, "mj_tile_class",
          {Var::Batch, Var::Head, Var::KvHead, Var::QueryLo, Var::QueryHi, Var::KeyLo, Var::KeyHi},
          [&](llvm::IRBuilder<>& builder, FunctionLowering& lowering, llvm::Function&) {

@@ -44,6 +44,11 @@ const TileShape& tile_shape(const ProblemSpec& problem) {
 }
 
 Support fits_launch(const ir::Program& program) {
+  for (const ir::Tensor& tensor : program.function.tensors()) {
+    if (tensor.element != ir::Element::Bit) continue;
+    return Support::no(
+        fmt::format("'{}' is an explicit mask: they are for hosts only", tensor.name));
+  }
   size_t scalars = 0;
   for (const ir::Param& param : program.function.params()) {
     if (param.time == ir::BindingTime::Runtime) ++scalars;

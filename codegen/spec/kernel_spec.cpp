@@ -39,8 +39,8 @@ std::string compute_build_id() {
 std::string KernelSpec::print() const {
   std::string tensors;
   for (const TensorLayout& t : problem.tensors) {
-    tensors +=
-        fmt::format("{}{}{}", tensors.empty() ? "" : ",", t.broadcast, t.unit_stride ? "u" : "s");
+    tensors += fmt::format("{}{}{}{}", tensors.empty() ? "" : ",", t.broadcast,
+                           t.unit_stride ? "u" : "s", t.weighted ? "w" : "");
   }
   return fmt::format(
       "{} element={} d={} dv={} additive={} dense={} tensors=[{}] words={}x{} tile={}x{} warps={} "
@@ -48,6 +48,11 @@ std::string KernelSpec::print() const {
       template_name, static_cast<int>(problem.element), problem.head_dim, problem.head_dim_v,
       static_cast<int>(problem.additive), problem.dense_results ? 1 : 0, tensors,
       pairs ? "pairs" : "single", word_multiple, tile_q, tile_k, warps, opt_level);
+}
+
+bool has_weights(const ProblemSpec& problem) {
+  return std::any_of(problem.tensors.begin(), problem.tensors.end(),
+                     [](const TensorLayout& layout) { return layout.weighted; });
 }
 
 std::string SpecKey::hex() const {

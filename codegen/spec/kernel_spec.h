@@ -17,6 +17,7 @@ namespace maskjit::codegen {
 struct TensorLayout {
   uint8_t broadcast = 0;    // bit d: dimension d has extent 1 and broadcasts
   bool unit_stride = true;  // of the last dimension, where it does not broadcast
+  bool weighted = false;    // an explicit mask with weights that the kernel uses
   bool operator==(const TensorLayout&) const = default;
 };
 
@@ -53,6 +54,9 @@ struct SpecKey {
   bool operator==(const SpecKey&) const = default;
   auto operator<=>(const SpecKey&) const = default;
 };
+
+// Do active elements have weights?
+bool has_weights(const ProblemSpec& problem);
 
 // Hash of format version, LLVM version, template bitcode, canonical program, spec and target.
 SpecKey spec_key(const ir::Program& program, const KernelSpec& spec, const Target& target);

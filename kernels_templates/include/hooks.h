@@ -22,6 +22,7 @@ extern const int32_t mj_warps;          // of a block of a device kernel
 extern const int32_t mj_mask_full;       // 1: every element is active
 extern const int32_t mj_score_identity;  // 1: the score is the scaled logit
 extern const int32_t mj_by_head;         // 1: the mask depends on head or kv_head
+extern const int32_t mj_weighted;        // 1: active elements have weights, mj_weight
 extern const int32_t mj_range_count;     // key ranges of a query block, 1 to mj_max_ranges
 enum { mj_max_ranges = 8 };
 
@@ -31,6 +32,9 @@ bool mj_keep(const MjAttentionArgs* args, int32_t batch, int32_t head, int32_t k
 // The new logit of scaled logit s.
 float mj_score(const MjAttentionArgs* args, int32_t batch, int32_t head, int32_t kv_head, int32_t q,
                int32_t k, float s);
+// The weight of an active element, in (0, 1]; of others anything.
+float mj_weight(const MjAttentionArgs* args, int32_t batch, int32_t head, int32_t kv_head,
+                int32_t q, int32_t k);
 // 0 Empty, 1 Partial, 2 Full, for queries q_lo..q_hi and keys k_lo..k_hi, inclusive.
 int32_t mj_tile_class(const MjAttentionArgs* args, int32_t batch, int32_t head, int32_t kv_head,
                       int32_t q_lo, int32_t q_hi, int32_t k_lo, int32_t k_hi);

@@ -21,6 +21,12 @@ struct MjOperand {
 // Summaries (present if the tile functions ask for them) are the minimum and maximum of each block
 // of mj_summary_block elements of the last dimension, contiguous [leading dimensions..., blocks]:
 // int64_t for integer tensors, float for floating ones.
+//
+// An explicit mask is a tensor of bits: `data` is uint64_t words, element i of a row is bit i % 64
+// of its word i / 64, and strides count bits: multiples of 64, and 1 in the last dimension. Its
+// block_min is uint8_t, the classes (0 no bit, 1 some, 2 all) of tiles of mj_summary_block
+// rows times mj_summary_block elements of the last two dimensions, contiguous [leading
+// dimensions..., row blocks, blocks]; a dimension of stride 0 counts once.
 struct MjTensor {
   const void* data;
   int64_t extent[4];
@@ -28,6 +34,10 @@ struct MjTensor {
   const void* block_min;
   const void* block_max;
   int64_t blocks;  // per row of the last dimension
+  // Explicit masks with weights: of each word, laid out as `data`, where the weights of its set
+  // bits start, in ascending order; negative: they are 1. Null: all are 1.
+  const int64_t* weight_start;
+  const float* weights;
 };
 enum { mj_summary_block = 64 };
 

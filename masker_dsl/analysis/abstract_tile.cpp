@@ -223,6 +223,9 @@ Value AbstractTile::may_literal(const Literal& literal) {
   const ir::Node n = source_.node(atom);
   switch (n.op) {
     case Op::TensorLoad:
+      if (source_.function().tensors()[n.index].element == ir::Element::Bit) {
+        return may_bit(n, literal.positive);
+      }
       if (auto e = extremes_of_load(atom)) {
         return literal.positive ? builder_.le(builder_.integer(1), e->hi)
                                 : builder_.le(e->lo, builder_.integer(0));
@@ -241,6 +244,29 @@ Value AbstractTile::may_literal(const Literal& literal) {
       break;
   }
   return builder_.boolean(true);
+}
+
+// A load of a bit whose last two subscripts may vary: the rectangle that they span is looked at.
+Value AbstractTile::may_bit(const ir::Node& n, bool positive) {
+  const Value unknown = builder_.boolean(true);
+  const size_t rank = n.operands.size();
+  if (rank < 2) return unknown;
+  std::vector<Value> operands;
+  for (size_t i = 0; i + 2 < rank; ++i) {
+    if (source_.varies(n.operands[i])) return unknown;
+    operands.push_back(copy(n.operands[i]));
+  }
+  const Interval full;
+  for (size_t i = rank - 2; i < rank; ++i) {
+    const Ends e = ends(n.operands[i]);
+    if (builder_.constant_of(e.lo) == full.lo || builder_.constant_of(e.hi) == full.hi) {
+      return unknown;
+    }
+    operands.push_back(e.lo);
+    operands.push_back(e.hi);
+  }
+  if (positive) return builder_.function().tensor_op(Op::TensorAny, n.index, operands);
+  return builder_.negate(builder_.function().tensor_op(Op::TensorAll, n.index, operands));
 }
 
 // A comparison of integers whose difference is no linear form.

@@ -70,6 +70,7 @@ class AbstractTile {
   ir::Value may_at_most_zero(const Linear& form, const Narrowed& narrowed);
   ir::Value any_of(std::vector<std::vector<ir::Value>> conjunctions);
   ir::Value may_literal(const Literal& literal);
+  ir::Value may_bit(const ir::Node& node, bool positive);
   ir::Value may_compare(const ir::Node& node, bool positive);
   ir::Value may_parts(const std::vector<Formulas::Ref>& children);
 

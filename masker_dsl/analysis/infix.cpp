@@ -100,6 +100,9 @@ class Printer {
       case Op::TensorLoad:
       case Op::TensorMin:
       case Op::TensorMax:
+      case Op::TensorWeight:
+      case Op::TensorAny:
+      case Op::TensorAll:
         return subscripted(n);
       default:
         return infix(n, context);
@@ -128,14 +131,21 @@ class Printer {
 
   std::string subscripted(const ir::Node& n) {
     std::string text = function_.tensors()[n.index].name + "[";
+    // The last operands are the ends of as many ranges as the op takes.
+    const size_t rank = function_.tensors()[n.index].dims.size();
+    const size_t ranges = n.operands.size() - rank;
     for (size_t i = 0; i < n.operands.size(); ++i) {
-      const bool is_end = n.op != Op::TensorLoad && i + 1 == n.operands.size();
+      const size_t left = n.operands.size() - i;
+      const bool is_end = left < 2 * ranges && left % 2 == 1;
       text += is_end ? ".." : i > 0 ? ", " : "";
       text += print(n.operands[i], kSelect);
     }
     text += "]";
     if (n.op == Op::TensorMin) return "min(" + text + ")";
     if (n.op == Op::TensorMax) return "max(" + text + ")";
+    if (n.op == Op::TensorWeight) return "weight(" + text + ")";
+    if (n.op == Op::TensorAny) return "any(" + text + ")";
+    if (n.op == Op::TensorAll) return "all(" + text + ")";
     return text;
   }
 

@@ -188,6 +188,7 @@ Ends AbstractTile::select(const ir::Node& n) {
 // The minimum and maximum of a load over the last subscript, if the leading ones do not vary.
 std::optional<Ends> AbstractTile::extremes_of_load(Value value) {
   const ir::Node n = source_.node(value);
+  if (source_.function().tensors()[n.index].element == ir::Element::Bit) return std::nullopt;
   std::vector<Value> operands;
   for (size_t i = 0; i + 1 < n.operands.size(); ++i) {
     if (source_.varies(n.operands[i])) return std::nullopt;

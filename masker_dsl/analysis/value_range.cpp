@@ -190,6 +190,7 @@ Interval range_of(ir::Var var) {
 Interval range_of(ir::Element element) {
   switch (element) {
     case ir::Element::Bool:
+    case ir::Element::Bit:
       return kBit;
     case ir::Element::I8:
       return {INT8_MIN, INT8_MAX};
@@ -227,6 +228,8 @@ ValueRange range_of(const ir::Function& function, ir::Value value,
     case Op::TensorLoad:
     case Op::TensorMin:
     case Op::TensorMax:
+    case Op::TensorAny:
+    case Op::TensorAll:
       return {range_of(function.tensors()[node.index].element), false};
     case Op::Eq:
     case Op::Ne:
@@ -250,6 +253,7 @@ ValueRange range_of(const ir::Function& function, ir::Value value,
     case Op::Or:
     case Op::Xor:
       return {bitwise(node.op, operand(0), operand(1)), false};
+    case Op::TensorWeight:
     case Op::Floor:
     case Op::Div:
     case Op::Exp:

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "masker_dsl/check/selectors.h"
+#include "masker_dsl/check/weights.h"
 #include "masker_dsl/diag/text.h"
 
 namespace maskjit::check {
@@ -79,6 +80,12 @@ class AttentionLowering {
     if (diagnostics_.error_count() > errors) return std::nullopt;
     program_.function.add_result("mask", mask_);
     program_.function.add_result("score", score_);
+    // The weights of what selectors choose among are theirs to give.
+    if (program_.stages.empty()) {
+      if (const auto weight = weight_of(program_.function, mask_)) {
+        program_.function.add_result("weight", *weight);
+      }
+    }
     return std::move(program_);
   }
 

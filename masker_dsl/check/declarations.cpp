@@ -18,8 +18,8 @@ namespace {
 
 constexpr std::array<std::string_view, 6> kDimNames = {"batch", "num_heads", "num_kv_heads",
                                                        "q_len", "kv_len",    "head_dim"};
-constexpr std::array<std::string_view, 10> kElementNames = {"bool", "i8",  "u8",   "i16", "i32",
-                                                            "i64",  "f16", "bf16", "f32", "f64"};
+constexpr std::array<std::string_view, 11> kElementNames = {
+    "bool", "bit", "i8", "u8", "i16", "i32", "i64", "f16", "bf16", "f32", "f64"};
 
 template <size_t N>
 std::vector<std::string> strings(const std::array<std::string_view, N>& names) {

@@ -20,6 +20,9 @@ class Reference {
         score_(function, function.result("score")) {
     const ir::Node& score = function[function.result("score")];
     plain_score_ = score.op == ir::Op::Variable && score.var() == ir::Var::Score;
+    if (const ir::Value weight = function.result("weight"); weight.valid()) {
+      weight_.emplace(function, weight);
+    }
     const ir::Node& mask = function[function.result("mask")];
     full_mask_ = mask.op == ir::Op::Const && mask.constant.integer != 0;
     check();
@@ -121,8 +124,9 @@ class Reference {
         continue;
       }
       environment_[ir::Var::Key] = j;
-      const double w = kept != nullptr ? kept[j] : 1.0;
+      double w = kept != nullptr ? kept[j] : 1.0;
       const bool active = w != 0 && (full_mask_ || mask_.run(environment_).integer != 0);
+      if (active && weight_) w *= weight_->run(environment_).real;
       if (!active && !options_.row_max_over_all) continue;
       double s = logit(q, k + j * shape_.head_dim);
       if (additive != nullptr && !boolean) s += additive[j];
@@ -139,8 +143,13 @@ class Reference {
     for (int64_t j = 0; j < shape_.kv_len; ++j) {
       const size_t at = static_cast<size_t>(j);
       if (active_[at] == 0) continue;
-      const double e = std::exp(logits_[at] - row_max) / active_[at];
-      denominator += e;
+      double e = std::exp(logits_[at] - row_max) / active_[at];
+      const bool renormalise = inputs_.dropout && inputs_.dropout->renormalise();
+      if (!renormalise) denominator += e;
+      if (inputs_.dropout) {
+        e *= inputs_.dropout->keeps(b, h, i, j) ? inputs_.dropout->scale() : 0;
+      }
+      if (renormalise) denominator += e;
       for (int64_t d = 0; d < shape_.value_dim; ++d) {
         numerator[d] += e * v[j * shape_.value_dim + d];
       }
@@ -164,6 +173,7 @@ class Reference {
   const AttentionOptions options_;
   Evaluator mask_;
   Evaluator score_;
+  std::optional<Evaluator> weight_;
   bool plain_score_ = false;
   bool full_mask_ = false;
   double scale_ = 1;

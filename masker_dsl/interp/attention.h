@@ -7,6 +7,9 @@
 //   e = exp(s - m) / w,  denominator = sum of e,  numerator = sum of e * v_j,  output = numerator /
 //   denominator
 //
+// w is the function's result "weight" (1 without one) times what the caller gives. Dropout
+// multiplies e by 0 or 1 / (1 - p) in the numerator, and in the denominator too if it renormalises.
+//
 // A row without active keys (or with s = -inf on all of them) gives output 0, denominator 0 and lse
 // = -inf.
 #include <array>
@@ -16,6 +19,7 @@
 #include <span>
 #include <vector>
 
+#include "masker_dsl/interp/dropout.h"
 #include "masker_dsl/interp/interpreter.h"
 #include "masker_dsl/ir/function.h"
 
@@ -50,6 +54,7 @@ struct AttentionInputs {
   std::optional<AdditiveMask> additive;
   // [B, Hq, Lq, Lk] or empty: the probability w with which an entry was kept; 0 makes it inactive.
   std::span<const double> kept;
+  std::optional<Dropout> dropout;
   std::vector<ir::Scalar> params;    // by Function::params index
   std::vector<TensorValue> tensors;  // by Function::tensors index
 };
@@ -66,7 +71,9 @@ struct AttentionResults {
   std::vector<double> denominator;  // [B, Hq, Lq]
   std::vector<double> row_max;      // [B, Hq, Lq], -inf for a row without entries
   std::vector<double> lse;          // [B, Hq, Lq]
-  std::vector<double> weights;      // [B, Hq, Lq, Lk], e / denominator; empty unless asked for
+  // [B, Hq, Lq, Lk], e / denominator after dropout: output is their product with the values. Empty
+  // unless asked for.
+  std::vector<double> weights;
 };
 
 // Const parameters that are not bound in the function need a value in `params`, too. Spans of the

@@ -55,6 +55,8 @@ ir::Word load_element(const void* data, ir::Element element, int64_t index) {
   switch (element) {
     case ir::Element::Bool:
       return integer(read<uint8_t>(data, index) != 0 ? 1 : 0);
+    case ir::Element::Bit:
+      return integer(static_cast<int64_t>(read<uint64_t>(data, index >> 6) >> (index & 63) & 1));
     case ir::Element::I8:
       return integer(read<int8_t>(data, index));
     case ir::Element::U8:

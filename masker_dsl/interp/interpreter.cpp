@@ -60,6 +60,31 @@ ir::Word reduce(const TensorValue& tensor, std::span<const int64_t> leading, int
   return best;
 }
 
+// Is some (or every) element of the rectangle set? operands: leading subscripts, then lo and hi of
+// the last two dimensions.
+bool scan(const TensorValue& tensor, std::span<const int64_t> operands, bool every) {
+  int64_t subscripts[ir::kMaxTensorRank];
+  const size_t rank = tensor.extents.size();
+  const size_t leading = rank - 2;
+  check_rank(tensor, operands.size() - 2);
+  std::copy_n(operands.begin(), leading, subscripts);
+  const int64_t* ends = operands.data() + leading;
+  if (ends[0] > ends[1] || ends[2] > ends[3]) return every;
+  // Beyond the tensor everything is 0: one element outside stands for all of them.
+  const auto end = [&](size_t i) {
+    return std::clamp<int64_t>(ends[i], -1, tensor.extents[leading + i / 2]);
+  };
+  for (int64_t i = end(0); i <= end(1); ++i) {
+    for (int64_t j = end(2); j <= end(3); ++j) {
+      subscripts[leading] = i;
+      subscripts[leading + 1] = j;
+      const bool set = load(tensor, std::span(subscripts, rank)).integer != 0;
+      if (set != every) return set;
+    }
+  }
+  return every;
+}
+
 }  // namespace
 
 ir::Word load(const TensorValue& tensor, std::span<const int64_t> subscripts) {
@@ -67,6 +92,16 @@ ir::Word load(const TensorValue& tensor, std::span<const int64_t> subscripts) {
   int64_t offset = 0;
   if (!locate(tensor, subscripts, offset)) return zero(ir::value_type(tensor.element));
   return load_element(tensor.data, tensor.element, offset);
+}
+
+ir::Word weight(const TensorValue& tensor, std::span<const int64_t> subscripts) {
+  check_rank(tensor, subscripts.size());
+  ir::Word word = zero(ir::Type::Float);
+  int64_t offset = 0;
+  if (!locate(tensor, subscripts, offset)) return word;
+  if (load_element(tensor.data, tensor.element, offset).integer == 0) return word;
+  word.real = tensor.weights != nullptr ? static_cast<double>(tensor.weights[offset]) : 1.0;
+  return word;
 }
 
 Evaluator::Evaluator(const ir::Function& function, ir::Value result)
@@ -123,12 +158,21 @@ ir::Word Evaluator::tensor(const Step& step, const Environment& environment) con
   MASKJIT_CHECK(step.index < environment.tensors.size(), "a tensor without a value");
   const TensorValue& tensor = environment.tensors[step.index];
   MASKJIT_CHECK(ir::value_type(tensor.element) == step.type, "a tensor of another element type");
-  int64_t subscripts[ir::kMaxTensorRank + 1] = {};
+  int64_t subscripts[ir::kMaxTensorRank + 2] = {};
   for (uint32_t i = 0; i < step.subscript_count; ++i) {
     subscripts[i] = values_[subscripts_[step.subscripts + i]].integer;
   }
   if (step.op == ir::Op::TensorLoad) {
     return load(tensor, std::span(subscripts, step.subscript_count));
+  }
+  if (step.op == ir::Op::TensorWeight) {
+    return weight(tensor, std::span(subscripts, step.subscript_count));
+  }
+  if (step.op == ir::Op::TensorAny || step.op == ir::Op::TensorAll) {
+    ir::Word word;
+    word.integer =
+        scan(tensor, std::span(subscripts, step.subscript_count), step.op == ir::Op::TensorAll);
+    return word;
   }
   const size_t leading = step.subscript_count - 2;
   check_rank(tensor, leading + 1);
@@ -150,6 +194,9 @@ ir::Word Evaluator::run(const Environment& environment) {
       case ir::Op::TensorLoad:
       case ir::Op::TensorMin:
       case ir::Op::TensorMax:
+      case ir::Op::TensorWeight:
+      case ir::Op::TensorAny:
+      case ir::Op::TensorAll:
         target = tensor(step, environment);
         break;
       default:

@@ -17,6 +17,7 @@ struct TensorValue {
   ir::Element element = ir::Element::I32;
   std::vector<int64_t> extents;
   std::vector<int64_t> strides;
+  const float* weights = nullptr;  // Bit: of each element, at the offset of its bit; null: all 1
 };
 
 struct Environment {
@@ -66,6 +67,9 @@ class Evaluator {
 // One element, by the tensor's strides; subscripts as TensorLoad treats them. Int and Bool as
 // `integer`.
 ir::Word load(const TensorValue& tensor, std::span<const int64_t> subscripts);
+
+// The weight of an element of a Bit tensor as TensorWeight gives it.
+ir::Word weight(const TensorValue& tensor, std::span<const int64_t> subscripts);
 
 // One op on constant operands: what Evaluator uses and what the folding pass agrees with.
 using ir::evaluate;

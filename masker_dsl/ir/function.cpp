@@ -41,8 +41,9 @@ Scalar normalised(Scalar scalar) {
 }  // namespace
 
 int operand_count(Op op, size_t tensor_rank) {
-  if (op == Op::TensorLoad) return static_cast<int>(tensor_rank);
+  if (op == Op::TensorLoad || op == Op::TensorWeight) return static_cast<int>(tensor_rank);
   if (op == Op::TensorMin || op == Op::TensorMax) return static_cast<int>(tensor_rank) + 1;
+  if (op == Op::TensorAny || op == Op::TensorAll) return static_cast<int>(tensor_rank) + 2;
   return info(op).operands;
 }
 
@@ -69,6 +70,9 @@ std::optional<Type> result_type(Op op, std::span<const Type> operands) {
     case Op::TensorLoad:
     case Op::TensorMin:
     case Op::TensorMax:
+    case Op::TensorWeight:
+    case Op::TensorAny:
+    case Op::TensorAll:
       return std::nullopt;
     case Op::Add:
     case Op::Sub:
@@ -291,7 +295,20 @@ std::optional<Type> tensor_op_type(Op op, const Tensor& tensor, std::span<const 
     if (operand != Type::Int) return std::nullopt;
   }
   const Type loaded = value_type(tensor.element);
-  return op != Op::TensorLoad && loaded == Type::Bool ? Type::Int : loaded;
+  const bool bits = tensor.element == Element::Bit;
+  switch (op) {
+    case Op::TensorMin:
+    case Op::TensorMax:
+      if (bits) return std::nullopt;
+      return loaded == Type::Bool ? Type::Int : loaded;
+    case Op::TensorWeight:
+      return bits ? std::optional(Type::Float) : std::nullopt;
+    case Op::TensorAny:
+    case Op::TensorAll:
+      return bits && tensor.dims.size() >= 2 ? std::optional(Type::Bool) : std::nullopt;
+    default:
+      return loaded;
+  }
 }
 
 Value Function::result(std::string_view name) const {

@@ -50,6 +50,13 @@ constexpr std::array<OpInfo, kNumOps> kOps = {{
      "maximum of tensor_load over lo..hi (the last two operands) of the last dimension; 0 if lo > "
      "hi",
      false},
+    {Op::TensorWeight, "tensor_weight", -1,
+     "the weight of an element of a bit tensor, subscripts as tensor_load; 0 where the bit is",
+     false},
+    {Op::TensorAny, "tensor_any", -1,
+     "is some tensor_load true over lo..hi of the last two dimensions of a bit tensor?", false},
+    {Op::TensorAll, "tensor_all", -1,
+     "is every tensor_load true over lo..hi of the last two dimensions of a bit tensor?", false},
 }};
 
 constexpr bool table_is_in_order() {

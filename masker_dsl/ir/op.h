@@ -55,8 +55,16 @@ enum class Op : uint8_t {
   // counts as 0, lo > hi gives 0). Tile functions only; a Bool tensor counts as Int, 0 or 1.
   TensorMin,
   TensorMax,
+  // payload: index of a Bit tensor; subscripts as TensorLoad: the weight of the element, 0 where
+  // the bit is
+  TensorWeight,
+  // payload: index of a Bit tensor of rank 2 or more; subscripts of the leading dimensions, then lo
+  // and hi of the last but one and of the last one: is some / every element of the rectangle set?
+  // Tile functions only. Kernels may say yes for some and no for every in doubt.
+  TensorAny,
+  TensorAll,
 };
-inline constexpr int kNumOps = static_cast<int>(Op::TensorMax) + 1;
+inline constexpr int kNumOps = static_cast<int>(Op::TensorAll) + 1;
 
 struct OpInfo {
   Op op;

@@ -275,6 +275,9 @@ class Parser {
       case Op::TensorLoad:
       case Op::TensorMin:
       case Op::TensorMax:
+      case Op::TensorWeight:
+      case Op::TensorAny:
+      case Op::TensorAll:
         return tensor_operands(node);
       default:
         return operands(node.operands);

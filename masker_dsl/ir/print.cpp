@@ -62,6 +62,9 @@ std::string node_text(const Function& function, const Node& node) {
     case Op::TensorLoad:
     case Op::TensorMin:
     case Op::TensorMax:
+    case Op::TensorWeight:
+    case Op::TensorAny:
+    case Op::TensorAll:
       return fmt::format("{} %{} [{}]", name, function.tensors()[node.index].name, list);
     default:
       return fmt::format("{} {}", name, list);

@@ -3,7 +3,8 @@
 //
 // `function` has the results "mask" (Bool, a function of the element) and "score" (Float, a
 // function of Var::Score and the element; it is Var::Score itself when the spec has no score). Both
-// share parameters and tensors.
+// share parameters and tensors. A mask that reads Bit tensors has the result "weight" (Float), too:
+// w of an active entry, without meaning elsewhere.
 #include <optional>
 #include <string>
 #include <vector>

@@ -14,8 +14,8 @@ constexpr std::array<std::string_view, kNumVars> kVarNames = {
     "batch",    "head",   "kv_head",  "q",          "k",         "s",
     "q_len",    "kv_len", "q_offset", "batch_size", "num_heads", "num_kv_heads",
     "head_dim", "q_lo",   "q_hi",     "k_lo",       "k_hi"};
-constexpr std::array<std::string_view, 10> kElementNames = {"bool", "i8",  "u8",   "i16", "i32",
-                                                            "i64",  "f16", "bf16", "f32", "f64"};
+constexpr std::array<std::string_view, 11> kElementNames = {
+    "bool", "bit", "i8", "u8", "i16", "i32", "i64", "f16", "bf16", "f32", "f64"};
 constexpr std::array<std::string_view, 6> kDimNames = {"batch", "num_heads", "num_kv_heads",
                                                        "q_len", "kv_len",    "head_dim"};
 
@@ -32,6 +32,7 @@ std::optional<E> find_name(const std::array<std::string_view, N>& names, std::st
 Type value_type(Element element) {
   switch (element) {
     case Element::Bool:
+    case Element::Bit:
       return Type::Bool;
     case Element::I8:
     case Element::U8:
@@ -64,8 +65,10 @@ int element_size(Element element) {
     case Element::I64:
     case Element::F64:
       return 8;
+    case Element::Bit:
+      break;
   }
-  internal_error(__FILE__, __LINE__, "unknown element type");
+  internal_error(__FILE__, __LINE__, "an element without a size in bytes");
 }
 
 std::string_view name_of(Type type) { return kTypeNames[static_cast<size_t>(type)]; }

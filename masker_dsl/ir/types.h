@@ -44,11 +44,12 @@ enum class Var : uint8_t {
 };
 inline constexpr int kNumVars = static_cast<int>(Var::KeyHi) + 1;
 
-// Element types of tensor parameters. Bool is one byte, 0 or 1.
-enum class Element : uint8_t { Bool, I8, U8, I16, I32, I64, F16, BF16, F32, F64 };
+// Element types of tensor parameters. Bool is one byte, 0 or 1. Bit is an explicit mask: element i
+// of a row is bit i % 64 of its 64-bit word i / 64, and each active element may have a weight.
+enum class Element : uint8_t { Bool, Bit, I8, U8, I16, I32, I64, F16, BF16, F32, F64 };
 
-Type value_type(Element element);  // the type of a loaded element
-int element_size(Element element);
+Type value_type(Element element);   // the type of a loaded element
+int element_size(Element element);  // in bytes; not for Bit
 
 // One dimension of a tensor parameter: a launch size or a constant. At launch a dimension of extent
 // 1 broadcasts.

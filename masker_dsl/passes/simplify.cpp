@@ -121,6 +121,9 @@ Value Simplifier::rule(const ir::Node& like, Value a, Value b, Value c) {
       return select(a, b, c);
     case Op::TensorMin:
     case Op::TensorMax:
+    case Op::TensorWeight:
+    case Op::TensorAny:
+    case Op::TensorAll:
       return {};
   }
   return {};

@@ -20,6 +20,7 @@
 #include "runtime/api/tensor_view.h"
 #include "runtime/api/thread_pool.h"
 #include "runtime/cache/cache_mode.h"
+#include "runtime/mask/mask.h"
 
 namespace maskjit {
 
@@ -64,6 +65,10 @@ struct AttentionInputs {
   std::optional<int64_t> q_offset = {};            // position of query row 0; default Lk - Lq
   bool row_max_over_all =
       false;  // numerator and denominator relative to the maximum over all allowed keys
+  // Explicit masks by name, for parameters of type tensor<bit>: [B|1, Hq|1, Lq|1, Lk|1] for
+  // explicit(m). A view among `tensors`, Bool or weights, is turned into one for this call; a Mask
+  // keeps what kernels need of it.
+  std::map<std::string, Mask> masks = {};
 };
 
 // Results on request: a view with a shape is written, one without is not wanted. At least one.

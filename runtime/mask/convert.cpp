@@ -60,6 +60,13 @@ IndexRows index_of(const BitRows& bits) {
   return index;
 }
 
+Error no_memory(const Mask::Storage& storage) {
+  const int64_t words = storage.rows * ((storage.columns + kBitsPerWord - 1) / kBitsPerWord);
+  return {ErrorKind::Unsupported,
+          fmt::format("{} needs {} bytes as bits, which cannot be allocated",
+                      describe_shape(storage.shape), words * 8)};
+}
+
 Result<const BitRows*> Mask::bits() const {
   const Storage& s = *storage_;
   if (s.bits) return &*s.bits;
@@ -76,10 +83,7 @@ Result<const BitRows*> Mask::bits() const {
     }
   });
   if (s.converted) return &*s.converted;
-  const int64_t words = s.rows * ((s.columns + kBitsPerWord - 1) / kBitsPerWord);
-  return Error{ErrorKind::Unsupported,
-               fmt::format("{} needs {} bytes as bits, which cannot be allocated",
-                           describe_shape(s.shape), words * 8)};
+  return no_memory(s);
 }
 
 Result<Mask> Mask::dense() const {

@@ -24,6 +24,7 @@
 namespace maskjit {
 
 struct BitRows;
+struct KernelMask;
 
 // Compressed sparse rows. Entry i of row r = row_pointers[r] .. row_pointers[r + 1] - 1 is at the
 // flat row-major position indices[i] of the whole tensor: r * shape.back() + column.
@@ -98,6 +99,8 @@ class Mask {
 
   // The bits of any mask, made once and kept with it. Fails only for want of memory.
   Result<const BitRows*> bits() const;
+  // What kernels read of a mask of any rank, made once and kept with it; likewise.
+  Result<const KernelMask*> for_kernel() const;
 
  private:
   explicit Mask(std::shared_ptr<const Storage> storage) : storage_(std::move(storage)) {}

@@ -4,7 +4,7 @@
 #include <mutex>
 #include <optional>
 
-#include "runtime/mask/bit_rows.h"
+#include "runtime/mask/kernel_mask.h"
 #include "runtime/mask/mask.h"
 
 namespace maskjit {
@@ -29,6 +29,10 @@ struct Mask::Storage {
   // The bits of other masks, once they were asked for.
   mutable std::once_flag converting;
   mutable std::optional<BitRows> converted;
+  // What kernels read, once one did.
+  mutable std::once_flag preparing;
+  mutable std::optional<BitRows> single_row;
+  mutable std::optional<KernelMask> kernel;
 };
 
 struct Mask::Access {
@@ -47,6 +51,9 @@ struct Mask::Access {
 std::optional<Error> check_mask_shape(const std::vector<int64_t>& shape);
 int64_t rows_of(const std::vector<int64_t>& shape);
 std::string describe_shape(const std::vector<int64_t>& shape);  // "mask[2, 8]"
+
+// The bits of the mask cannot be allocated.
+Error no_memory(const Mask::Storage& storage);
 
 // "[0, 1, 2]": the subscripts of an entry.
 std::string subscripts_of(const std::vector<int64_t>& shape, int64_t row, int64_t column);

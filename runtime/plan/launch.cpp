@@ -195,7 +195,7 @@ std::optional<Error> make_launch(const Signature& signature, const AttentionInpu
   if (auto e = take_additive(inputs, launch)) return e;
   if (auto e = take_outputs(outputs, inputs.query.type, launch)) return e;
   if (auto e = take_scalars(signature, inputs.runtime, launch)) return e;
-  if (auto e = take_tensors(signature, inputs.tensors, launch)) return e;
+  if (auto e = take_tensors(signature, inputs.tensors, inputs.masks, launch)) return e;
   args.scalars = launch.scalars.data();
   args.tensors = launch.tensors.data();
   launch.problem.short_queries =

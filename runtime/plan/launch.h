@@ -22,6 +22,7 @@ struct Launch {
   // What args points to.
   std::vector<int64_t> scalars;
   std::vector<MjTensor> tensors;
+  std::vector<Mask> masks;
   std::vector<std::unique_ptr<std::byte[]>> summaries;
 
   // No result has an element.

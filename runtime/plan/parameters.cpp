@@ -7,6 +7,7 @@
 #include "masker_dsl/diag/diagnostic.h"
 #include "masker_dsl/diag/text.h"
 #include "masker_dsl/ir/internal_error.h"
+#include "runtime/mask/kernel_mask.h"
 #include "runtime/plan/views.h"
 
 namespace maskjit::plan {
@@ -85,7 +86,17 @@ int64_t size_of_dim(const ir::Dim& dim, const Launch& launch) {
 std::string declaration(const TensorParameter& tensor) {
   std::string dims;
   for (const ir::Dim& dim : tensor.dims) dims += (dims.empty() ? "" : ", ") + ir::name_of(dim);
-  return fmt::format("{}[{}]", name_of(tensor.element), dims);
+  return fmt::format("{}[{}]", tensor.bits ? "bit" : name_of(tensor.element), dims);
+}
+
+// The size of the declared dimension, or 1.
+std::optional<Error> check_extent(const TensorParameter& declared, size_t d, int64_t extent,
+                                  std::string_view described, const Launch& launch) {
+  const int64_t size = size_of_dim(declared.dims[d], launch);
+  if (extent == size || extent == 1) return std::nullopt;
+  return invalid(fmt::format("tensor {} {} is declared {}, and {} is {}, not {} (1 broadcasts)",
+                             diag::quoted(declared.name), described, declaration(declared),
+                             ir::name_of(declared.dims[d]), size, extent));
 }
 
 std::optional<Error> take_tensor(const TensorParameter& declared, const TensorView& view,
@@ -99,12 +110,7 @@ std::optional<Error> take_tensor(const TensorParameter& declared, const TensorVi
   if (auto e = check_view(name, view)) return e;
   layout = {};
   for (size_t d = 0; d < rank; ++d) {
-    const int64_t size = size_of_dim(declared.dims[d], launch);
-    if (view.shape[d] != size && view.shape[d] != 1) {
-      return invalid(fmt::format("{} {} is declared {}, and {} is {}, not {} (1 broadcasts)", name,
-                                 view.describe(), declaration(declared),
-                                 ir::name_of(declared.dims[d]), size, view.shape[d]));
-    }
+    if (auto e = check_extent(declared, d, view.shape[d], view.describe(), launch)) return e;
     const bool broadcasts = view.shape[d] == 1;
     tensor.extent[d] = view.shape[d];
     tensor.stride[d] = broadcasts ? 0 : view.strides[d];
@@ -113,6 +119,66 @@ std::optional<Error> take_tensor(const TensorParameter& declared, const TensorVi
   }
   tensor.data = view.data;
   return std::nullopt;
+}
+
+std::optional<Error> take_mask(const TensorParameter& declared, const Mask& mask, Launch& launch,
+                               MjTensor& tensor, codegen::TensorLayout& layout) {
+  const std::vector<int64_t>& shape = mask.shape();
+  const size_t rank = declared.dims.size();
+  if (shape.size() != rank) {
+    return invalid(fmt::format("tensor {} is declared {}, but {} is given",
+                               diag::quoted(declared.name), declaration(declared),
+                               mask.describe()));
+  }
+  for (size_t d = 0; d < rank; ++d) {
+    if (auto e = check_extent(declared, d, shape[d], mask.describe(), launch)) return e;
+  }
+  const auto found = mask.for_kernel();
+  if (!found) return found.error();
+  const KernelMask& kernel = **found;
+  const BitRows& bits = *kernel.bits;
+  layout = {};
+  int64_t stride = kernel.one_row ? 0 : bits.row_words * kBitsPerWord;
+  for (size_t d = rank; d-- > 0;) {
+    const bool broadcasts = shape[d] == 1;
+    const bool last = d + 1 == rank;
+    tensor.extent[d] = shape[d];
+    tensor.stride[d] = broadcasts ? 0 : last ? 1 : stride;
+    if (broadcasts) layout.broadcast |= static_cast<uint8_t>(1u << d);
+    if (!last) stride *= shape[d];
+  }
+  layout.weighted = declared.weighted && bits.is_weighted();
+  tensor.data = bits.words.data();
+  tensor.block_min = kernel.tiles.data();
+  tensor.blocks = kernel.tile_columns;
+  if (layout.weighted) {
+    tensor.weight_start = bits.weight_start.data();
+    tensor.weights = bits.weights.data();
+  }
+  launch.masks.push_back(mask);
+  return std::nullopt;
+}
+
+Error missing(const TensorParameter& declared) {
+  return invalid(fmt::format("tensor '{}' ({}) is missing", declared.name, declaration(declared)));
+}
+
+// The mask for a parameter, as it is given or made of a view.
+Result<std::optional<Mask>> find_mask(const TensorParameter& declared,
+                                      const std::map<std::string, TensorView>& views,
+                                      const std::map<std::string, Mask>& masks) {
+  const auto mask = masks.find(declared.name);
+  const auto view = views.find(declared.name);
+  if (mask != masks.end() && view != views.end()) {
+    return invalid(fmt::format("tensor {} is given as a mask and as a view; give one of them",
+                               diag::quoted(declared.name)));
+  }
+  if (mask != masks.end()) return std::optional(mask->second);
+  if (view == views.end()) return std::optional<Mask>();
+  const auto made = Mask::from_dense(view->second);
+  if (made) return std::optional(*made);
+  return Error{made.error().kind,
+               fmt::format("tensor {}: {}", diag::quoted(declared.name), made.error().message)};
 }
 
 }  // namespace
@@ -149,18 +215,35 @@ std::optional<Error> take_scalars(const Signature& signature, const Values& valu
 }
 
 std::optional<Error> take_tensors(const Signature& signature,
-                                  const std::map<std::string, TensorView>& views, Launch& launch) {
+                                  const std::map<std::string, TensorView>& views,
+                                  const std::map<std::string, Mask>& masks, Launch& launch) {
   if (auto e = check_names(views, signature.tensors, "tensor")) return e;
+  if (auto e = check_names(masks, signature.tensors, "tensor")) return e;
   const size_t count = signature.tensors.size();
   launch.tensors.resize(count);
   launch.problem.tensors.resize(count);
   for (size_t i = 0; i < count; ++i) {
     const TensorParameter& declared = signature.tensors[i];
+    if (declared.bits) {
+      const auto mask = find_mask(declared, views, masks);
+      if (!mask) return mask.error();
+      if (!*mask && declared.used) return missing(declared);
+      if (!*mask) continue;
+      if (auto e =
+              take_mask(declared, **mask, launch, launch.tensors[i], launch.problem.tensors[i])) {
+        return e;
+      }
+      if (!declared.used) launch.problem.tensors[i] = {};
+      continue;
+    }
+    if (masks.contains(declared.name)) {
+      return invalid(fmt::format("tensor {} is declared {}, but a mask is given",
+                                 diag::quoted(declared.name), declaration(declared)));
+    }
     const auto given = views.find(declared.name);
     if (given == views.end()) {
       if (!declared.used) continue;
-      return invalid(
-          fmt::format("tensor '{}' ({}) is missing", declared.name, declaration(declared)));
+      return missing(declared);
     }
     if (auto e = take_tensor(declared, given->second, launch, launch.tensors[i],
                              launch.problem.tensors[i])) {

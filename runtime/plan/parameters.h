@@ -13,8 +13,9 @@ namespace maskjit::plan {
 std::optional<Error> take_scalars(const Signature& signature, const Values& values, Launch& launch);
 
 // After the sizes in launch.args are set: tensor dimensions are checked against them; an extent of
-// 1 broadcasts.
+// 1 broadcasts. Explicit masks come as masks, or as views that they are made of for this launch.
 std::optional<Error> take_tensors(const Signature& signature,
-                                  const std::map<std::string, TensorView>& views, Launch& launch);
+                                  const std::map<std::string, TensorView>& views,
+                                  const std::map<std::string, Mask>& masks, Launch& launch);
 
 }  // namespace maskjit::plan

@@ -7,12 +7,13 @@ namespace {
 
 // Marks what the results of `function` read, by index.
 struct Uses {
-  std::vector<bool> params, tensors, extremes;
+  std::vector<bool> params, tensors, extremes, weights;
 
   explicit Uses(const ir::Function& declared)
       : params(declared.params().size()),
         tensors(declared.tensors().size()),
-        extremes(declared.tensors().size()) {}
+        extremes(declared.tensors().size()),
+        weights(declared.tensors().size()) {}
 
   void add(const ir::Function& function) {
     std::vector<ir::Value> roots;
@@ -28,6 +29,12 @@ struct Uses {
           extremes.at(node.index) = true;
           tensors.at(node.index) = true;
           break;
+        case ir::Op::TensorWeight:
+          weights.at(node.index) = true;
+          tensors.at(node.index) = true;
+          break;
+        case ir::Op::TensorAny:
+        case ir::Op::TensorAll:
         case ir::Op::TensorLoad:
           tensors.at(node.index) = true;
           break;
@@ -44,6 +51,8 @@ ElementType element_type_of(ir::Element element) {
   switch (element) {
     case ir::Element::Bool:
       return ElementType::Bool;
+    case ir::Element::Bit:
+      break;
     case ir::Element::I8:
       return ElementType::I8;
     case ir::Element::U8:
@@ -63,7 +72,7 @@ ElementType element_type_of(ir::Element element) {
     case ir::Element::F64:
       return ElementType::F64;
   }
-  MASKJIT_CHECK(false, "unknown element type");
+  MASKJIT_CHECK(false, "no element type of views");
 }
 
 Signature signature_of(const ir::Function& function, const analysis::TileFunctions& tiles) {
@@ -79,8 +88,10 @@ Signature signature_of(const ir::Function& function, const analysis::TileFunctio
   }
   for (size_t i = 0; i < function.tensors().size(); ++i) {
     const ir::Tensor& tensor = function.tensors()[i];
-    signature.tensors.push_back({tensor.name, element_type_of(tensor.element), tensor.dims,
-                                 uses.tensors[i], tiles.needs_summaries && uses.extremes[i]});
+    const bool bits = tensor.element == ir::Element::Bit;
+    signature.tensors.push_back(
+        {tensor.name, bits ? ElementType::Bool : element_type_of(tensor.element), tensor.dims,
+         uses.tensors[i], tiles.needs_summaries && uses.extremes[i], bits, uses.weights[i]});
   }
   return signature;
 }

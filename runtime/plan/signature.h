@@ -24,6 +24,8 @@ struct TensorParameter {
   std::vector<ir::Dim> dims;
   bool used = false;
   bool summarised = false;  // tile functions read the minimum or maximum of its blocks
+  bool bits = false;        // an explicit mask; `element` has no meaning
+  bool weighted = false;    // the kernel reads the weights of the mask
 };
 
 struct Signature {

@@ -155,7 +155,7 @@ std::unique_ptr<std::byte[]> summarise(ElementType element, MjTensor& tensor, si
 void summarise_tensors(const Signature& signature, Launch& launch) {
   for (size_t i = 0; i < signature.tensors.size(); ++i) {
     const TensorParameter& declared = signature.tensors[i];
-    if (!declared.summarised) continue;
+    if (!declared.summarised) continue;  // explicit masks have their own
     launch.summaries.push_back(
         summarise(declared.element, launch.tensors[i], declared.dims.size()));
   }

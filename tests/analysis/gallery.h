@@ -139,6 +139,24 @@ inline std::vector<Mask> masks() {
   add(
       "float_window", false, 0.02,
       [](Names n) { return binary(ir::Op::Lt, to_float(abs(n.q - n.k)), n.real(7.5)); }, 4.0);
+  // Explicit masks: exact, because the rectangle of a tile is looked at.
+  const std::vector<Dim> mask = {
+      {Dim::Kind::Batch, 0}, {Dim::Kind::QLen, 0}, {Dim::Kind::KvLen, 0}};
+  const auto bit = [mask](Names n, Expr row, Expr column) {
+    return n.load("m", Element::Bit, mask, {n.batch, row, column});
+  };
+  add("explicit", true, 0, [&](Names n) { return bit(n, n.q - n.q_offset, n.k); }, 3.2);
+  add("explicit_not", true, 0, [&](Names n) { return !bit(n, n.q - n.q_offset, n.k); }, 1.2);
+  add(
+      "explicit_causal", false, 0.05,
+      [&](Names n) { return (n.k <= n.q) & bit(n, n.q - n.q_offset, n.k); }, 2.9);
+  add(
+      "explicit_or_window", false, 0,
+      [&](Names n) { return ((n.k <= n.q) & (n.q - n.k < 5)) | bit(n, n.q - n.q_offset, n.k); },
+      2.2);
+  add(
+      "explicit_shifted", true, 0, [&](Names n) { return bit(n, n.q - n.q_offset + 3, n.k - 2); },
+      2.2);
   add("query_index", true, 0, [](Names n) { return n.k <= n.q - n.q_offset + 3; });
   return all;
 }

@@ -16,10 +16,12 @@ struct Arguments {
   std::vector<int32_t> doc32, limit, len;
   std::vector<int64_t> doc64;
   std::vector<uint8_t> flag;
+  std::vector<uint64_t> bits;
   interp::Environment environment;
 };
 
-void prepare(const ir::Function& function, int64_t kv_len, int64_t batch, Arguments& a) {
+void prepare(const ir::Function& function, int64_t q_len, int64_t kv_len, int64_t batch,
+             Arguments& a) {
   int32_t document = 0;
   for (int64_t i = 0; i < kv_len; ++i) {
     document += (i * 7919 + 3) % 23 == 0;
@@ -47,6 +49,21 @@ void prepare(const ir::Function& function, int64_t kv_len, int64_t batch, Argume
     if (tensor.dims.size() == 2) {
       value.extents = {2, kv_len};
       value.strides = {kv_len, 1};
+    }
+    if (tensor.element == ir::Element::Bit) {
+      // Blocks of 16 x 16 that are full, empty or have a few bits; at most 64 columns.
+      for (int64_t row = 0; row < 2 * q_len; ++row) {
+        uint64_t word = 0;
+        for (int64_t k = 0; k < kv_len; ++k) {
+          const int64_t block = (row / 16 * 5 + k / 16 * 3) % 7;
+          const bool on = block == 0 || (block == 1 && (row * 7 + k * 3) % 11 == 0);
+          word |= uint64_t{on} << k;
+        }
+        a.bits.push_back(word);
+      }
+      value.data = a.bits.data();
+      value.extents = {2, q_len, kv_len};
+      value.strides = {q_len * 64, 64, 1};
     }
     if (tensor.name == "len") value.extents = {2};
     if (tensor.name == "len") value.data = a.len.data();
@@ -76,7 +93,7 @@ TEST_P(Gallery, SoundAndPrecise) {
   for (const oracle::Launch& launch : launches) {
     for (int64_t batch : {0, 1}) {
       Arguments arguments;
-      prepare(mask.function, launch.kv_len, batch, arguments);
+      prepare(mask.function, launch.q_len, launch.kv_len, batch, arguments);
       auto wrong = oracle::check(mask.function, tiles, launch, arguments.environment, &counts);
       ASSERT_FALSE(wrong.has_value()) << *wrong;
     }

@@ -148,7 +148,11 @@ class MaskBuilder {
   Expr boolean(int depth) {
     using namespace mask_expr;
     if (depth <= 0 || chance(generator_, 25)) {
-      switch (below(generator_, 10)) {
+      switch (below(generator_, 11)) {
+        case 10:
+          return names_->load("bits", ir::Element::Bit,
+                              {{ir::Dim::Kind::QLen, 0}, {ir::Dim::Kind::KvLen, 0}},
+                              {integer(1), position()});
         case 0:
           return names_->load("flag", ir::Element::Bool, {{ir::Dim::Kind::KvLen, 0}}, {position()});
         case 1:

@@ -57,6 +57,7 @@ std::vector<Parameter> parameters() {
   std::vector<Parameter> all;
   for (const auto& executor : executors()) {
     for (size_t i = 0; i < problems.size(); ++i) {
+      if (problems[i].host_only && executor->name().starts_with("emulator")) continue;
       if (executor->considers(problems[i])) all.emplace_back(executor, i);
     }
   }

@@ -7,7 +7,8 @@
 // problem at a time.
 extern "C" {
 int32_t mj_head_dim, mj_head_dim_v, mj_element, mj_additive, mj_dense_results, mj_tile_q, mj_tile_k,
-    mj_pairs, mj_word_multiple, mj_mask_full, mj_score_identity, mj_by_head, mj_range_count;
+    mj_pairs, mj_word_multiple, mj_mask_full, mj_score_identity, mj_by_head, mj_range_count,
+    mj_weighted;
 
 void native_forward_plan(const MjAttentionArgs*, int64_t, MjPlan*);
 void native_forward_run(const MjAttentionArgs*, const MjPlan*, int64_t, int64_t, void*);
@@ -29,6 +30,8 @@ struct Hooks {
         score(problem.program().function, problem.program().function.result("score")),
         may(problem.tiles().tile, problem.tiles().tile.result("may")),
         must(problem.tiles().tile, problem.tiles().tile.result("must")) {
+    const ir::Function& element = problem.program().function;
+    if (const ir::Value w = element.result("weight"); w.valid()) weight.emplace(element, w);
     const ir::Function& f = problem.tiles().ranges;
     for (int i = 0; i < problem.tiles().range_count; ++i) {
       ends.emplace_back(f, f.result("lo" + std::to_string(i)));
@@ -51,6 +54,7 @@ struct Hooks {
     at[Var::KvHead] = kv_head;
   }
   interp::Evaluator keep, score, may, must;
+  std::optional<interp::Evaluator> weight;
   std::vector<interp::Evaluator> ends;
   interp::Environment at;
 };
@@ -80,6 +84,14 @@ float mj_score(const MjAttentionArgs*, int32_t batch, int32_t head, int32_t kv_h
   current->at[Var::Key] = k;
   current->at.score = s;
   return static_cast<float>(current->score(current->at).real);
+}
+
+float mj_weight(const MjAttentionArgs*, int32_t batch, int32_t head, int32_t kv_head, int32_t q,
+                int32_t k) {
+  current->place(batch, head, kv_head);
+  current->at[Var::Query] = q;
+  current->at[Var::Key] = k;
+  return static_cast<float>((*current->weight)(current->at).real);
 }
 
 int32_t mj_tile_class(const MjAttentionArgs*, int32_t batch, int32_t head, int32_t kv_head,
@@ -132,6 +144,7 @@ class NativeExecutor final : public Executor {
     mj_mask_full = 0;
     mj_score_identity = function[function.result("score")].op == ir::Op::Variable;
     mj_by_head = 1;
+    mj_weighted = codegen::has_weights(spec);
     mj_range_count = problem.tiles().range_count;
     Hooks hooks(problem);
     current = &hooks;

@@ -8,6 +8,8 @@
 #include <random>
 #include <stdexcept>
 
+#include "runtime/mask/kernel_mask.h"
+
 namespace maskjit::conformance {
 namespace {
 
@@ -78,7 +80,10 @@ std::string ProblemDescription::print() const {
       "seed{}",
       mask, batch, num_heads, num_kv_heads, q_len, kv_len, head_dim, head_dim_v,
       static_cast<int>(element), static_cast<int>(layout), static_cast<int>(additive),
-      dense_results ? " dense" : "", q_offset_delta, scale_factor, seed);
+      dense_results ? " dense"
+      : weighted    ? ""
+                    : " unweighted",
+      q_offset_delta, scale_factor, seed);
 }
 
 Problem::Problem(const ProblemDescription& description) : d_(description) {
@@ -168,6 +173,99 @@ void Problem::build_operands() {
   }
 }
 
+int64_t Problem::extent_of(const ir::Dim& dim) const {
+  switch (dim.kind) {
+    case ir::Dim::Kind::Batch:
+      return d_.batch;
+    case ir::Dim::Kind::NumHeads:
+      return d_.num_heads;
+    case ir::Dim::Kind::NumKvHeads:
+      return d_.num_kv_heads;
+    case ir::Dim::Kind::QLen:
+      return d_.q_len;
+    case ir::Dim::Kind::KvLen:
+      return d_.kv_len;
+    case ir::Dim::Kind::HeadDim:
+      return d_.head_dim;
+    case ir::Dim::Kind::Constant:
+      return dim.constant;
+  }
+  return 0;
+}
+
+void Problem::add_mask(const ir::Tensor& tensor, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  std::vector<int64_t> shape;
+  // Some masks are the same for all batches or heads.
+  const bool shared = seed % 3 == 0;
+  for (size_t d = 0; d < tensor.dims.size(); ++d) {
+    shape.push_back(shared && d + 2 < tensor.dims.size() ? 1 : extent_of(tensor.dims[d]));
+  }
+  const int64_t columns = shape.back();
+  int64_t rows = 1;
+  for (size_t d = 0; d + 1 < shape.size(); ++d) rows *= shape[d];
+  const int64_t group = shape.size() > 1 ? shape[shape.size() - 2] : 1;
+  std::vector<float> values;
+  std::map<std::pair<int64_t, int64_t>, uint64_t> kinds;
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t k = 0; k < columns; ++k) {
+      // Tiles of 64 x 64, and of 32 x 32 where the native templates have their own.
+      const auto tile = std::pair{row / group * 1000 + row % group / 32, k / 32};
+      const auto kind = kinds.try_emplace(tile, random() % 5).first->second;
+      const bool active = kind == 0 || (kind > 1 && random() % 4 == 0);
+      const bool one = !d_.weighted || k / 64 % 3 != 0;
+      const float weight = one ? 1.0f : static_cast<float>(random() % 8 + 1) / 8;
+      values.push_back(active ? weight : 0);
+    }
+  }
+  Result<Mask> mask =
+      Mask::from_dense(TensorView::contiguous(values.data(), ElementType::F32, shape));
+  if (!mask) throw std::runtime_error(mask.error().message);
+  masks_.push_back(*mask);
+  const KernelMask& kernel = **masks_.back().for_kernel();
+  const BitRows& bits = *kernel.bits;
+  // The reference sees the bits where the kernel does and every weight on its own.
+  auto& weights = mask_weights_.emplace_back(bits.words.size() * 64);
+  for (int64_t row = 0; row < (kernel.one_row ? std::min<int64_t>(rows, 1) : rows); ++row) {
+    for (int64_t k = 0; k < columns; ++k) {
+      weights[static_cast<size_t>(row * bits.row_words * 64 + k)] =
+          values[static_cast<size_t>(row * columns + k)];
+    }
+  }
+  MjTensor view{};
+  codegen::TensorLayout layout;
+  interp::TensorValue seen;
+  int64_t stride = kernel.one_row ? 0 : bits.row_words * 64;
+  for (size_t d = shape.size(); d-- > 0;) {
+    const bool last = d + 1 == shape.size();
+    view.extent[d] = shape[d];
+    view.stride[d] = shape[d] == 1 ? 0 : last ? 1 : stride;
+    if (shape[d] == 1) layout.broadcast |= static_cast<uint8_t>(1 << d);
+    if (!last) stride *= shape[d];
+  }
+  view.data = bits.words.data();
+  view.block_min = kernel.tiles.data();
+  view.blocks = kernel.tile_columns;
+  const ir::Function& function = bound_.program.function;
+  const ir::Value weight = function.result("weight");
+  layout.weighted = bits.is_weighted() && weight.valid() && function[weight].op != ir::Op::Const;
+  if (layout.weighted) {
+    view.weight_start = bits.weight_start.data();
+    view.weights = bits.weights.data();
+  }
+  seen.data = view.data;
+  seen.element = ir::Element::Bit;
+  seen.extents = shape;
+  seen.strides.assign(view.stride, view.stride + shape.size());
+  seen.weights = weights.data();
+  summary_ints_.emplace_back();
+  summary_floats_.emplace_back();
+  tensor_bytes_.emplace_back();
+  reference_.tensors.push_back(seen);
+  spec_.tensors.push_back(layout);
+  tensors_.push_back(view);
+}
+
 void Problem::build_tensors() {
   const ir::Function& function = bound_.program.function;
   std::mt19937_64 random(d_.seed * 77 + 5);
@@ -183,19 +281,17 @@ void Problem::build_tensors() {
     scalars_.push_back(bits);
   }
   for (const ir::Tensor& tensor : function.tensors()) {
+    if (tensor.element == ir::Element::Bit) {
+      add_mask(tensor, random());
+      continue;
+    }
     MjTensor view{};
     codegen::TensorLayout layout;
     interp::TensorValue seen;
     int64_t total = 1;
     std::vector<int64_t> extents;
     for (const ir::Dim& dim : tensor.dims) {
-      int64_t extent = dim.constant;
-      if (dim.kind == ir::Dim::Kind::Batch) extent = d_.batch;
-      if (dim.kind == ir::Dim::Kind::NumHeads) extent = d_.num_heads;
-      if (dim.kind == ir::Dim::Kind::NumKvHeads) extent = d_.num_kv_heads;
-      if (dim.kind == ir::Dim::Kind::QLen) extent = d_.q_len;
-      if (dim.kind == ir::Dim::Kind::KvLen) extent = d_.kv_len;
-      if (dim.kind == ir::Dim::Kind::HeadDim) extent = d_.head_dim;
+      const int64_t extent = extent_of(dim);
       extents.push_back(extent);
       total *= extent;
     }
@@ -211,6 +307,8 @@ void Problem::build_tensors() {
       const double real = std::normal_distribution<double>()(random);
       uint8_t* at = bytes.data() + i * size;
       switch (tensor.element) {
+        case ir::Element::Bit:
+          break;  // add_mask
         case ir::Element::Bool:
           *at = random() % 16 == 0;
           break;
@@ -403,6 +501,8 @@ Results Problem::plain() const {
   const ir::Function& function = bound_.program.function;
   interp::Evaluator keep(function, function.result("mask"));
   interp::Evaluator score(function, function.result("score"));
+  std::optional<interp::Evaluator> weight;
+  if (const ir::Value w = function.result("weight"); w.valid()) weight.emplace(function, w);
   interp::Environment at;
   at.params = reference_.params;
   at.tensors = reference_.tensors;
@@ -419,7 +519,7 @@ Results Problem::plain() const {
         const double* q =
             query_.values.data() + ((b * d_.num_heads + h) * d_.q_len + i) * d_.head_dim;
         const int64_t kv = b * d_.num_kv_heads + h / group;
-        std::vector<float> logits;
+        std::vector<float> logits, kept;
         std::vector<bool> active;
         float m = -INFINITY, all = -INFINITY;
         at[ir::Var::Batch] = b;
@@ -444,6 +544,7 @@ Results Problem::plain() const {
           }
           active.push_back(keep(at).integer != 0);
           logits.push_back(x);
+          kept.push_back(active.back() && weight ? static_cast<float>((*weight)(at).real) : 1.0f);
           if (active.back()) m = std::max(m, x);
           all = std::max(all, x);
         }
@@ -451,9 +552,10 @@ Results Problem::plain() const {
         float l = 0;
         std::vector<float> sums(static_cast<size_t>(columns));
         for (int64_t j = 0; j < d_.kv_len; ++j) {
-          float e = active[static_cast<size_t>(j)] && !empty
-                        ? std::exp(logits[static_cast<size_t>(j)] - m)
-                        : 0.0f;
+          float e =
+              active[static_cast<size_t>(j)] && !empty
+                  ? std::exp(logits[static_cast<size_t>(j)] - m) / kept[static_cast<size_t>(j)]
+                  : 0.0f;
           l += e;
           logits[static_cast<size_t>(j)] = e;
           e = static_cast<float>(round_to(d_.element, e));

@@ -11,6 +11,7 @@
 #include "codegen/spec/kernel_spec.h"
 #include "masker_dsl/driver/driver.h"
 #include "masker_dsl/interp/attention.h"
+#include "runtime/mask/mask.h"
 
 namespace maskjit::conformance {
 
@@ -27,6 +28,8 @@ struct ProblemDescription {
       true;  // [1, 1, q_len, kv_len], else [batch, num_heads, q_len, kv_len + 3]
   std::map<std::string, double> runtime;
   std::map<std::string, driver::ParamValue> baked;
+  bool host_only = false;      // it needs what device kernels do not have
+  bool weighted = true;        // explicit masks have weights
   bool dense_results = false;  // weights, and the row maximum over all keys
   int64_t q_offset_delta = 0;  // added to kv_len - q_len
   double scale_factor = 1;     // of 1 / sqrt(head_dim); may be negative or 0
@@ -70,6 +73,9 @@ class Problem {
   void build_program();
   void build_operands();
   void build_tensors();
+  int64_t extent_of(const ir::Dim& dim) const;
+  // An explicit mask: full, empty and random tiles, a third of the words with weights other than 1.
+  void add_mask(const ir::Tensor& tensor, uint64_t seed);
   OperandData operand(int64_t heads, int64_t rows, int64_t columns, MjElement element,
                       Layout layout, const std::function<double(size_t)>& value) const;
 
@@ -81,6 +87,8 @@ class Problem {
   std::vector<std::vector<int64_t>> summary_ints_;
   std::vector<std::vector<float>> summary_floats_;
   std::vector<MjTensor> tensors_;
+  std::vector<Mask> masks_;
+  std::vector<std::vector<float>> mask_weights_;  // of every element
   std::vector<int64_t> scalars_;
   interp::AttentionInputs reference_;
 };

@@ -41,6 +41,28 @@ const std::vector<NamedMask>& masks() {
   return all;
 }
 
+// Explicit masks, whose weights are divided by, alone and in the algebra of masks.
+const std::vector<NamedMask>& explicit_masks() {
+  static const std::vector<NamedMask> all = {
+      {"attention main(m: tensor<bit>[batch, num_heads, q_len, kv_len]) {\n mask explicit(m)\n}",
+       {}},
+      {"attention main(m: tensor<bit>[batch, num_heads, q_len, kv_len]) {\n mask causal() & "
+       "(sink(4) | explicit(m))\n score softcap(s, 2.5)\n}",
+       {}},
+      {"attention main(m: tensor<bit>[num_kv_heads, q_len, kv_len], n: tensor<bit>[batch, q_len, "
+       "kv_len]) {\n mask (m[kv_head, q_index, k] | n[batch, q_index, k]) & window(60, 40)\n}",
+       {}},
+      {"attention main(m: tensor<bit>[q_len, kv_len], n: tensor<bit>[kv_len]) {\n mask m[q_index, "
+       "k] & !n[k] | n[q] & m[q_index + 1, k - 3]\n}",
+       {}},
+      {"attention main(m: tensor<bit>[batch, num_heads, q_len, kv_len], n: tensor<bit>[q_len, "
+       "kv_len]) {\n mask q % 5 == 0 ? explicit(m) ^ n[q_index, k] : explicit(m) & n[q_index, "
+       "k]\n}",
+       {}},
+  };
+  return all;
+}
+
 }  // namespace
 
 std::vector<ProblemDescription> conformance_problems() {
@@ -81,6 +103,28 @@ std::vector<ProblemDescription> conformance_problems() {
     p.q_offset_delta = i % 9 == 8 ? 11 : 0;
     p.scale_factor = i % 13 == 7 ? -0.5 : i % 17 == 9 ? 0.0 : 1.0;
     p.seed = 1000 + i;
+    problems.push_back(p);
+  }
+  for (size_t i = 0; i < 30; ++i) {
+    const Shape& shape = shapes[(i * 2 + i / 15) % shapes.size()];
+    const NamedMask& mask = explicit_masks()[i % explicit_masks().size()];
+    ProblemDescription p;
+    p.mask = mask.text;
+    p.runtime = mask.runtime;
+    p.batch = shape.batch;
+    p.num_heads = shape.num_heads;
+    p.num_kv_heads = shape.num_kv_heads;
+    p.q_len = shape.q_len;
+    p.kv_len = shape.kv_len;
+    p.head_dim = dims[(i * 3 + i / 10) % std::size(dims)];
+    p.element = elements[(i + i / 5) % std::size(elements)];
+    p.additive = i % 7 == 3 ? MJ_F32 : MJ_NONE;
+    p.layout = layouts[(i + i / 3) % std::size(layouts)];
+    p.dense_results = i % 4 == 1;
+    p.q_offset_delta = i % 9 == 8 ? 11 : 0;
+    p.host_only = true;
+    p.weighted = i % 6 != 5;
+    p.seed = 2000 + i;
     problems.push_back(p);
   }
   return problems;

@@ -98,6 +98,7 @@ class Evaluation {
     value.strides.assign(argument.extents.size(), 1);
     for (size_t i = argument.extents.size() - 1; i > 0; --i)
       value.strides[i - 1] = value.strides[i] * argument.extents[i];
+    if (tensor.element == ir::Element::Bit) return store_bits(std::move(value), argument);
     auto& bytes = storage_.emplace_back(argument.values.size() * 8);
     for (size_t i = 0; i < argument.values.size(); ++i) {
       switch (tensor.element) {
@@ -118,9 +119,25 @@ class Evaluation {
     return value;
   }
 
+  // Values other than 0 and 1 are weights.
+  interp::TensorValue store_bits(interp::TensorValue value, const TensorArgument& argument) {
+    std::vector<uint64_t> words(argument.values.size() / 64 + 1);
+    auto& weights = weights_.emplace_back();
+    for (size_t i = 0; i < argument.values.size(); ++i) {
+      words[i / 64] |= uint64_t{argument.values[i] != 0} << i % 64;
+      weights.push_back(static_cast<float>(argument.values[i]));
+    }
+    auto& bytes = storage_.emplace_back(words.size() * 8);
+    std::memcpy(bytes.data(), words.data(), bytes.size());
+    value.data = bytes.data();
+    value.weights = weights.data();
+    return value;
+  }
+
   ir::Program program_, bound_;
   interp::Environment environment_;
   std::vector<std::vector<unsigned char>> storage_;
+  std::vector<std::vector<float>> weights_;
   std::map<uint32_t, interp::Evaluator> evaluators_;
 };
 

@@ -100,6 +100,9 @@ TEST(Library, TensorMasks) {
   Evaluation table(
       "", "table", {},
       {{"allowed", {{shape.batches, shape.heads, shape.q_len, shape.kv_len}, allowed}}});
+  Evaluation explicit_mask(
+      "", "explicit", {},
+      {{"m", {{shape.batches, shape.heads, shape.q_len, shape.kv_len}, allowed}}});
   for_each_element(shape, [&](const Element& e) {
     const auto id = [&](int64_t batch, int64_t i) {
       return ids[static_cast<size_t>(batch * shape.kv_len + i)];
@@ -113,6 +116,7 @@ TEST(Library, TensorMasks) {
     const int64_t index =
         ((e.batch * shape.heads + e.head) * shape.q_len + e.q_index) * shape.kv_len + e.k;
     EXPECT_EQ(table("mask", e).integer != 0, allowed[static_cast<size_t>(index)] != 0);
+    EXPECT_EQ(explicit_mask("mask", e).integer != 0, allowed[static_cast<size_t>(index)] != 0);
   });
 }
 
@@ -164,9 +168,10 @@ TEST(Library, Scores) {
 TEST(Library, EveryDeclarationIsDocumentedAndTested) {
   // The names that the tests above evaluate.
   const std::set<std::string_view> tested = {
-      "full",    "none",   "causal",   "local",         "sink",       "window", "strided",
-      "dilated", "prefix", "document", "padding",       "global",     "table",  "block_diagonal",
-      "softcap", "alibi",  "relative", "relative_bias", "graph_bias", "bias",   "scaled"};
+      "full",          "none",           "causal",   "local",    "sink",    "window",
+      "strided",       "dilated",        "prefix",   "document", "padding", "global",
+      "table",         "block_diagonal", "explicit", "softcap",  "alibi",   "relative",
+      "relative_bias", "graph_bias",     "bias",     "scaled"};
   for (const auto& [name, callable] : check::standard_library().scope) {
     EXPECT_TRUE(tested.contains(name)) << name;
     EXPECT_FALSE(callable->declaration->documentation.empty()) << name;

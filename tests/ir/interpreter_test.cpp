@@ -2,8 +2,10 @@
 // type.
 #include "masker_dsl/interp/interpreter.h"
 
+#include <array>
 #include <bit>
 #include <cmath>
+#include <random>
 #include <set>
 
 #include "masker_dsl/interp/elements.h"
@@ -339,6 +341,75 @@ TEST(Tensors, BoolMinimumIsAnInt) {
   EXPECT_EQ(Evaluator(f, f.tensor_op(Op::TensorMin, index, low))(environment), I(1));
   EXPECT_EQ(Evaluator(f, f.tensor_op(Op::TensorMin, index, all))(environment), I(0));
   EXPECT_EQ(Evaluator(f, f.tensor_op(Op::TensorMax, index, all))(environment), I(1));
+}
+
+// A mask of 3 rows and 70 columns; rows start at words.
+class Bits : public testing::Test {
+ protected:
+  Bits() {
+    std::mt19937_64 generator(5);
+    for (uint64_t& word : words_) word = generator() & generator();
+    words_[4] = ~uint64_t{0};
+    for (float& w : weights_) w = static_cast<float>(generator() % 8 + 1) / 8;
+    tensor_ =
+        f_.add_tensor({"m", ir::Element::Bit, {{ir::Dim::Kind::QLen}, {ir::Dim::Kind::KvLen}}});
+    environment_.tensors.push_back(
+        {words_.data(), ir::Element::Bit, {3, 70}, {128, 1}, weights_.data()});
+  }
+  Scalar run(Op op, std::initializer_list<int64_t> operands) {
+    std::vector<Value> values;
+    for (int64_t operand : operands) values.push_back(f_.constant_int(operand));
+    return Evaluator(f_, f_.tensor_op(op, tensor_, values))(environment_);
+  }
+  bool bit(int64_t row, int64_t column) {
+    if (row < 0 || row > 2 || column < 0 || column > 69) return false;
+    return (words_[static_cast<size_t>(row * 2 + column / 64)] >> column % 64 & 1) != 0;
+  }
+
+  std::array<uint64_t, 6> words_;
+  std::array<float, 6 * 64> weights_;
+  ir::Function f_;
+  uint32_t tensor_;
+  Environment environment_;
+};
+
+TEST_F(Bits, LoadsAndWeights) {
+  for (int64_t row = -1; row <= 3; ++row) {
+    for (int64_t column = -1; column <= 70; ++column) {
+      EXPECT_EQ(run(Op::TensorLoad, {row, column}), B(bit(row, column)));
+      const double weight =
+          bit(row, column) ? static_cast<double>(weights_[static_cast<size_t>(row * 128 + column)])
+                           : 0;
+      EXPECT_EQ(run(Op::TensorWeight, {row, column}), F(weight));
+    }
+  }
+  environment_.tensors[0].weights = nullptr;
+  EXPECT_EQ(run(Op::TensorWeight, {2, 5}), F(1));
+  environment_.tensors[0].extents = {1, 70};
+  EXPECT_EQ(run(Op::TensorLoad, {7, 3}), B(bit(0, 3)));
+}
+
+TEST_F(Bits, AnyAndAllAgreeWithLoads) {
+  const int64_t columns[] = {-3, -1, 0, 1, 2, 30, 63, 64, 68, 69, 70, 75, kMin, kMax};
+  for (int64_t row_lo = -1; row_lo <= 3; ++row_lo) {
+    for (int64_t row_hi = row_lo - 1; row_hi <= 3; ++row_hi) {
+      for (int64_t lo : columns) {
+        for (int64_t hi : columns) {
+          bool any = false, all = true;
+          for (int64_t row = row_lo; row <= row_hi; ++row) {
+            for (int64_t c = std::max<int64_t>(lo, -3); c <= std::min<int64_t>(hi, 75); ++c) {
+              any = any || bit(row, c);
+              all = all && bit(row, c);
+            }
+          }
+          if (lo > 75 && lo <= hi && row_lo <= row_hi) all = false;
+          if (hi < -3 && lo <= hi && row_lo <= row_hi) all = false;
+          EXPECT_EQ(run(Op::TensorAny, {row_lo, row_hi, lo, hi}), B(any));
+          EXPECT_EQ(run(Op::TensorAll, {row_lo, row_hi, lo, hi}), B(all));
+        }
+      }
+    }
+  }
 }
 
 TEST(InterpreterDeathTest, MissingArgumentsAreInternalErrors) {

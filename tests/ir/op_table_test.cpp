@@ -75,16 +75,33 @@ TEST(OpTable, TensorOpsTakeOneIntASubscript) {
   EXPECT_EQ(tensor_op_type(Op::TensorMin, flags, three), Type::Int);
 }
 
+TEST(OpTable, BitTensorsHaveOpsOfTheirOwn) {
+  const Tensor bits{"m", Element::Bit, {{Dim::Kind::QLen}, {Dim::Kind::KvLen}}};
+  const Type four[] = {Type::Int, Type::Int, Type::Int, Type::Int};
+  const std::span<const Type> two(four, 2), three(four, 3);
+  EXPECT_EQ(tensor_op_type(Op::TensorLoad, bits, two), Type::Bool);
+  EXPECT_EQ(tensor_op_type(Op::TensorWeight, bits, two), Type::Float);
+  EXPECT_EQ(tensor_op_type(Op::TensorAny, bits, four), Type::Bool);
+  EXPECT_EQ(tensor_op_type(Op::TensorAll, bits, four), Type::Bool);
+  EXPECT_EQ(tensor_op_type(Op::TensorAll, bits, three), std::nullopt);
+  EXPECT_EQ(tensor_op_type(Op::TensorMin, bits, three), std::nullopt);
+  const Tensor row{"m", Element::Bit, {{Dim::Kind::KvLen}}};
+  EXPECT_EQ(tensor_op_type(Op::TensorAny, row, three), std::nullopt);
+  const Tensor bytes{"m", Element::Bool, {{Dim::Kind::QLen}, {Dim::Kind::KvLen}}};
+  EXPECT_EQ(tensor_op_type(Op::TensorWeight, bytes, two), std::nullopt);
+  EXPECT_EQ(tensor_op_type(Op::TensorAny, bytes, four), std::nullopt);
+}
+
 TEST(Names, RoundTrip) {
   for (int i = 0; i < kNumVars; ++i) {
     const Var var = static_cast<Var>(i);
     EXPECT_EQ(parse_var(name_of(var)), var);
   }
   for (Type type : {Type::Bool, Type::Int, Type::Float}) EXPECT_EQ(parse_type(name_of(type)), type);
-  for (int i = 0; i < 10; ++i) {
+  for (int i = 0; i < 11; ++i) {
     const Element element = static_cast<Element>(i);
     EXPECT_EQ(parse_element(name_of(element)), element);
-    EXPECT_GE(element_size(element), 1);
+    if (element != Element::Bit) EXPECT_GE(element_size(element), 1);
   }
   for (int i = 0; i < 6; ++i) {
     const Dim dim{static_cast<Dim::Kind>(i), 0};

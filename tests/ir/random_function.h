@@ -136,7 +136,7 @@ class FunctionBuilder {
     for (int64_t i = 0; i < tensors; ++i) {
       ir::Tensor tensor;
       tensor.name = "t" + std::to_string(i);
-      tensor.element = static_cast<ir::Element>(below(generator_, 10));
+      tensor.element = static_cast<ir::Element>(below(generator_, 11));
       const int64_t rank = 1 + below(generator_, 3);
       for (int64_t d = 0; d < rank; ++d) {
         tensor.dims.push_back({static_cast<ir::Dim::Kind>(below(generator_, 7)), 3});
@@ -231,11 +231,28 @@ class FunctionBuilder {
         if (function_.tensors().empty()) return;
         const uint32_t index = static_cast<uint32_t>(
             below(generator_, static_cast<int64_t>(function_.tensors().size())));
-        const Op use = options_.tile ? op : Op::TensorLoad;
+        // Bits have no minimum.
+        const bool bits = function_.tensors()[index].element == ir::Element::Bit;
+        const Op use = options_.tile && !bits ? op : Op::TensorLoad;
         std::vector<ir::Value> subscripts;
         const int count = ir::operand_count(use, function_.tensors()[index].dims.size());
         for (int i = 0; i < count; ++i) subscripts.push_back(operand(ir::Type::Int));
         return keep(function_.tensor_op(use, index, subscripts));
+      }
+      case Op::TensorWeight:
+      case Op::TensorAny:
+      case Op::TensorAll: {
+        for (uint32_t index = 0; index < function_.tensors().size(); ++index) {
+          const ir::Tensor& tensor = function_.tensors()[index];
+          const bool tile = op != Op::TensorWeight;
+          if (tile && !options_.tile) return;
+          if (tensor.element != ir::Element::Bit || (tile && tensor.dims.size() < 2)) continue;
+          std::vector<ir::Value> subscripts;
+          const int count = ir::operand_count(op, tensor.dims.size());
+          for (int i = 0; i < count; ++i) subscripts.push_back(operand(ir::Type::Int));
+          return keep(function_.tensor_op(op, index, subscripts));
+        }
+        return;
       }
     }
   }
@@ -304,6 +321,24 @@ inline Environment environment(Generator& generator, const ir::Function& functio
     value.strides.assign(value.extents.size(), 1);
     for (size_t d = value.extents.size(); d-- > 1;) {
       value.strides[d - 1] = value.strides[d] * value.extents[d];
+    }
+    if (tensor.element == ir::Element::Bit) {
+      // Rows start at words.
+      for (size_t d = value.strides.size(); d-- > 1;) value.strides[d - 1] *= 64;
+      elements *= 64;
+      auto& words = out.storage.emplace_back(static_cast<size_t>(elements / 64 + 1) * 8);
+      for (unsigned char& byte : words) byte = static_cast<unsigned char>(generator());
+      auto& weights = out.storage.emplace_back(static_cast<size_t>(elements + 1) * sizeof(float));
+      for (size_t i = 0; i < weights.size(); i += sizeof(float)) {
+        const float weight = static_cast<float>(1 + below(generator, 8)) / 8;
+        std::memcpy(weights.data() + i, &weight, sizeof(weight));
+      }
+      value.data = out.storage[out.storage.size() - 2].data();
+      if (chance(generator, 70)) {
+        value.weights = reinterpret_cast<const float*>(out.storage.back().data());
+      }
+      out.values.tensors.push_back(std::move(value));
+      continue;
     }
     // Small numbers in any element type, so that comparisons between tensors are not trivial.
     std::vector<unsigned char> bytes(

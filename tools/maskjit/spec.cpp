@@ -209,7 +209,10 @@ Result<std::map<std::string, io::Tensor>> read_tensors(const SpecOptions& option
     }
     const Result<io::Tensor> tensor = io::read_tensor(pair->second, pair->first);
     if (!tensor) return tensor.error();
-    const std::optional<ElementType> type = parse_element_type(ir::name_of(found->element));
+    // An explicit mask comes as Booleans.
+    const std::optional<ElementType> type = found->element == ir::Element::Bit
+                                                ? ElementType::Bool
+                                                : parse_element_type(ir::name_of(found->element));
     Result<io::Tensor> converted = fitted(argument, *tensor, *type);
     if (!converted) return converted.error();
     if (!tensors.emplace(pair->first, std::move(*converted)).second) {

@@ -2,6 +2,7 @@
 // bandwidth of keys and values. Keys and values are read once, in place, in their own element type;
 // the visited key tiles are split evenly over the threads and the parts merged by log-sum-exp in a
 // second phase.
+#include "kernels_templates/host/common/adjust.h"
 #include "kernels_templates/host/common/exp2.h"
 #include "kernels_templates/host/common/key_tiles.h"
 #include "kernels_templates/host/common/scores.h"
@@ -24,7 +25,7 @@ struct Scratch {
   float* sums;     // [kMaxRows][padded Dv]
   float* maximum;  // [kMaxRows]
   float* total;    // [kMaxRows]
-  float* rescale;  // [kMaxRows]
+  float* rescale;  // [kMaxRows]; twice that where exponentials are adjusted
   int64_t bytes;
 };
 
@@ -42,10 +43,13 @@ MJ_INLINE Scratch layout(void* base) {
   s.sums = take(kMaxRows * padded_value_columns());
   s.maximum = take(kMaxRows);
   s.total = take(kMaxRows);
-  s.rescale = take(kMaxRows);
+  s.rescale = take(adjusts() ? 2 * kMaxRows : kMaxRows);
   s.bytes = used;
   return s;
 }
+
+// Where exponentials are adjusted: room for the sums of what they were before, which nothing takes.
+MJ_INLINE float* unadjusted_sums(const Scratch& s) { return s.rescale + kMaxRows; }
 
 // Floats that one row of a split leaves in the workspace: its sums, maximum and denominator.
 MJ_INLINE int64_t part_floats() { return padded_value_columns() + kLanes; }
@@ -66,7 +70,12 @@ MJ_OUTLINE void visit_tile(const MjAttentionArgs* args, const RowBlock& block, c
     finish_row(args, block, r, k_begin, count, tile_class != 2, s.scores + r * mj_tile_k);
   const int columns = padded_value_columns();
   mj_softmax_rows(s.scores, rows, mj_tile_k, keeps_products(args) ? args->scale * kLog2E : kLog2E,
-                  s.maximum, s.total, s.rescale, s.sums, columns);
+                  s.maximum, adjusts() ? unadjusted_sums(s) : s.total, s.rescale, s.sums, columns);
+  for (int r = 0; adjusts() && r < rows; ++r) {
+    const float taken = mj_adjust_row(args, block.batch, block.head_of(r), block.kv_head,
+                                      block.query_of(r), k_begin, count, s.scores + r * mj_tile_k);
+    s.total[r] = s.total[r] * s.rescale[r] + taken;
+  }
   mj_add_value_rows(row_of(args->value, mj_element, block.batch, block.kv_head, k_begin),
                     args->value.row_stride * element_bytes(mj_element), count, mj_element,
                     mj_head_dim_v, s.scores, mj_tile_k, rows, s.sums, columns);
@@ -120,6 +129,7 @@ MJ_INLINE void run_split(const MjAttentionArgs* args, const MjPlan* plan, int64_
   }
   store(s.maximum, splat(kNegativeInfinity));
   store(s.total, splat(0.0f));
+  if (adjusts()) store(unadjusted_sums(s), splat(0.0f));
   MjTileRuns runs;
   runs.count = 0;
   const int32_t q_lo = position(args, block.query);

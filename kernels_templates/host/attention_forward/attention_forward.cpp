@@ -4,6 +4,7 @@
 // them. For each key tile that the analysis does not exclude, and each row block for which it is
 // not empty: scores = Q K^T, logits (only where there is a score, an additive
 // mask or a partial tile), softmax update, accumulators += P V.
+#include "kernels_templates/host/common/adjust.h"
 #include "kernels_templates/host/common/exp2.h"
 #include "kernels_templates/host/common/key_tiles.h"
 #include "kernels_templates/host/common/scores.h"
@@ -34,7 +35,7 @@ struct Scratch {
   float* maximum;     // [kMaxBlocks][mj_tile_q]
   float* total;       // [kMaxBlocks][mj_tile_q]
   float* allowed;     // [kMaxBlocks][mj_tile_q]: maximum over the allowed keys
-  float* rescale;     // [mj_tile_q]
+  float* rescale;     // [mj_tile_q]; twice that where exponentials are adjusted
   int64_t bytes;
 };
 
@@ -75,10 +76,13 @@ MJ_INLINE Scratch layout(void* base) {
   s.maximum = reinterpret_cast<float*>(take(rows));
   s.total = reinterpret_cast<float*>(take(rows));
   s.allowed = reinterpret_cast<float*>(take(rows));
-  s.rescale = reinterpret_cast<float*>(take(mj_tile_q));
+  s.rescale = reinterpret_cast<float*>(take(adjusts() ? 2 * mj_tile_q : mj_tile_q));
   s.bytes = used;
   return s;
 }
+
+// Where exponentials are adjusted: room for the sums of what they were before, which nothing takes.
+MJ_INLINE float* unadjusted_sums(const Scratch& s) { return s.rescale + mj_tile_q; }
 
 MJ_INLINE int keys_of_tile(const MjAttentionArgs* args, int64_t tile) {
   const int64_t left = args->kv_len - tile * mj_tile_k;
@@ -104,6 +108,17 @@ MJ_OUTLINE float tile_logits(const MjAttentionArgs* args, const RowBlock& block,
   return raw ? args->scale * kLog2E : kLog2E;
 }
 
+// accumulators += P V, P in s.scores.
+MJ_INLINE void multiply_values(const Scratch& s, int rows, float* sums, const uint32_t* values,
+                               int32_t value_stride) {
+  if (mj_pairs) mj_round_pairs(s.scores, s.weights, rows * mj_tile_k);
+  const int inner = mj_pairs ? mj_tile_k / 2 : mj_tile_k;
+  const uint32_t* weights = mj_pairs ? s.weights : reinterpret_cast<const uint32_t*>(s.scores);
+  const int columns = padded_value_columns();
+  multiply(weights, inner, values, value_stride, sums, columns, round_up(rows, 16), columns, inner,
+           true);
+}
+
 // One tile of one row block: softmax update and accumulators += P V.
 MJ_OUTLINE void accumulate_tile(const RowBlock& block, const Scratch& s, float factor, float* sums,
                                 float* maximum, float* total, const uint32_t* values,
@@ -111,11 +126,25 @@ MJ_OUTLINE void accumulate_tile(const RowBlock& block, const Scratch& s, float f
   const int rows = block.rows();
   const int columns = padded_value_columns();
   mj_softmax_rows(s.scores, rows, mj_tile_k, factor, maximum, total, s.rescale, sums, columns);
-  if (mj_pairs) mj_round_pairs(s.scores, s.weights, rows * mj_tile_k);
-  const int inner = mj_pairs ? mj_tile_k / 2 : mj_tile_k;
-  const uint32_t* weights = mj_pairs ? s.weights : reinterpret_cast<const uint32_t*>(s.scores);
-  multiply(weights, inner, values, value_stride, sums, columns, round_up(rows, 16), columns, inner,
-           true);
+  multiply_values(s, rows, sums, values, value_stride);
+}
+
+// accumulate_tile where exponentials are adjusted before they multiply values: the denominator
+// takes the sums that adjusting gives.
+MJ_OUTLINE void accumulate_adjusted_tile(const MjAttentionArgs* args, const RowBlock& block,
+                                         const Scratch& s, float factor, int64_t k_begin, int count,
+                                         float* sums, float* maximum, float* total,
+                                         const uint32_t* values, int32_t value_stride) {
+  const int rows = block.rows();
+  const int columns = padded_value_columns();
+  mj_softmax_rows(s.scores, rows, mj_tile_k, factor, maximum, unadjusted_sums(s), s.rescale, sums,
+                  columns);
+  for (int r = 0; r < rows; ++r) {
+    const float taken = mj_adjust_row(args, block.batch, block.head_of(r), block.kv_head,
+                                      block.query_of(r), k_begin, count, s.scores + r * mj_tile_k);
+    total[r] = total[r] * s.rescale[r] + taken;
+  }
+  multiply_values(s, rows, sums, values, value_stride);
 }
 
 MJ_INLINE void pack_key_tile(const MjAttentionArgs* args, const RowBlock& block, int64_t k_begin,
@@ -167,6 +196,10 @@ MJ_OUTLINE void write_weights(const MjAttentionArgs* args, const RowBlock& block
       const float inverse = none ? 0.0f : 1.0f / s.total[t * mj_tile_q + r];
       float* x = s.scores + r * mj_tile_k;
       if (!none) mj_exponentials(x, mj_tile_k, factor, m);
+      if (!none && adjusts()) {
+        mj_adjust_row(args, block.batch, block.head_of(r), block.kv_head, block.query_of(r),
+                      tile * mj_tile_k, count, x);
+      }
       for (int j = 0; j < count; ++j) out[tile * mj_tile_k + j] = none ? 0.0f : x[j] * inverse;
     }
   }
@@ -228,6 +261,8 @@ MJ_INLINE void run_item(const MjAttentionArgs* args, const MjPlan* plan, int64_t
                     args->kv_len, &runs);
     }
   }
+  for (int r = 0; adjusts() && r < mj_tile_q; r += kLanes)
+    store(unadjusted_sums(s) + r, splat(0.0f));
   if (mj_pairs) mj_pairs_begin();
   if (mj_dense_results && args->row_max_over_all) maximum_over_all(args, blocks, count_blocks, s);
   for (int run = 0; run < runs.count; ++run) {
@@ -259,8 +294,15 @@ MJ_INLINE void run_item(const MjAttentionArgs* args, const MjPlan* plan, int64_t
         if (classes[t] == 0) continue;
         const float factor = tile_logits(args, blocks[t], s.queries + t * mj_tile_q * words, s,
                                          tile, count, classes[t]);
-        accumulate_tile(blocks[t], s, factor, s.sums + t * mj_tile_q * columns,
-                        s.maximum + t * mj_tile_q, s.total + t * mj_tile_q, values, value_stride);
+        float* sums = s.sums + t * mj_tile_q * columns;
+        float* maximum = s.maximum + t * mj_tile_q;
+        float* total = s.total + t * mj_tile_q;
+        if (adjusts()) {
+          accumulate_adjusted_tile(args, blocks[t], s, factor, k_begin, count, sums, maximum, total,
+                                   values, value_stride);
+        } else {
+          accumulate_tile(blocks[t], s, factor, sums, maximum, total, values, value_stride);
+        }
       }
     }
   }

@@ -1,6 +1,7 @@
 // The simplest attention that is right: one query row an item, no tiles, two passes over the keys
 // in its ranges. It supports every valid problem, head dimensions above the blocked kernels' limit
 // included.
+#include "kernels_templates/host/common/adjust.h"
 #include "kernels_templates/host/common/exp2.h"
 #include "kernels_templates/host/common/key_tiles.h"
 #include "kernels_templates/host/common/row_block.h"
@@ -29,6 +30,12 @@ MJ_OUTLINE float logit_of(const MjAttentionArgs* args, const RowBlock& row, cons
 MJ_INLINE bool active(const MjAttentionArgs* args, const RowBlock& row, int64_t k) {
   return mj_mask_full || mj_keep(args, row.batch, row.head, row.kv_head, position(args, row.query),
                                  static_cast<int32_t>(k));
+}
+
+// Adjusts the exponential of one key; returns what the denominator takes.
+MJ_INLINE float adjusted(const MjAttentionArgs* args, const RowBlock& row, int64_t k, float& e) {
+  if (!adjusts()) return e;
+  return mj_adjust_row(args, row.batch, row.head, row.kv_head, row.query, k, 1, &e);
 }
 
 }  // namespace
@@ -72,9 +79,10 @@ void mj_run(const MjAttentionArgs* args, const MjPlan*, int64_t, int64_t item, v
   for (int d = 0; d < mj_head_dim_v; ++d) sums[d] = 0.0f;
   float l = 0.0f;
   for_each_key([&](int64_t k, float x) {
-    const float e = exp2_scalar(__builtin_fmaf(x, kLog2E, -exponent_base(m)));
+    float e = exp2_scalar(__builtin_fmaf(x, kLog2E, -exponent_base(m)));
+    const float taken = adjusted(args, row, k, e);
     const void* value = row_of(args->value, mj_element, row.batch, row.kv_head, k);
-    l += e;
+    l += taken;
     for (int d = 0; d < mj_head_dim_v; ++d)
       sums[d] = __builtin_fmaf(e, load_element(value, d, mj_element), sums[d]);
   });
@@ -93,8 +101,11 @@ void mj_run(const MjAttentionArgs* args, const MjPlan*, int64_t, int64_t item, v
       const_cast<void*>(row_of(args->weights, MJ_F32, row.batch, row.head, row.query)));
   for (int64_t k = 0; k < args->kv_len; ++k) weights[k] = 0.0f;
   if (m == kNegativeInfinity) return;
-  for_each_key(
-      [&](int64_t k, float x) { weights[k] = exp2_scalar(__builtin_fmaf(x, kLog2E, -m)) / l; });
+  for_each_key([&](int64_t k, float x) {
+    float e = exp2_scalar(__builtin_fmaf(x, kLog2E, -m));
+    adjusted(args, row, k, e);
+    weights[k] = e / l;
+  });
 }
 
 }  // extern "C"

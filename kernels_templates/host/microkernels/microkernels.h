@@ -21,6 +21,8 @@
 #define mj_pairs_end MJ_OF_ISA(mj_pairs_end, MJ_ISA)
 #define mj_round_pairs MJ_OF_ISA(mj_round_pairs, MJ_ISA)
 #define mj_row_maximum MJ_OF_ISA(mj_row_maximum, MJ_ISA)
+#define mj_row_sum MJ_OF_ISA(mj_row_sum, MJ_ISA)
+#define mj_bit_tile MJ_OF_ISA(mj_bit_tile, MJ_ISA)
 #define mj_softmax_rows MJ_OF_ISA(mj_softmax_rows, MJ_ISA)
 #define mj_exponentials MJ_OF_ISA(mj_exponentials, MJ_ISA)
 #define mj_write_row MJ_OF_ISA(mj_write_row, MJ_ISA)
@@ -79,12 +81,21 @@ void mj_round_pairs(const float* from, uint32_t* to, int32_t count);
 float mj_row_maximum(const float* x, int32_t columns, float factor);
 // x becomes 2^(factor x - base); returns the sum.
 float mj_exponentials(float* x, int32_t columns, float factor, float base);
+// x[0] + ... + x[count - 1].
+float mj_row_sum(const float* x, int32_t count);
 // The online softmax update of `rows` rows of scores [rows][tile_k]: with the new row maximum,
 // scores become 2^(t - maximum), `total` and the rows of `sums` ([rows][columns], columns a
 // multiple of 16) are rescaled to it, and the scores' sum is added to `total`. maximum, total and
-// rescale (scratch) hold rows padded to 16.
+// rescale hold rows padded to 16; rescale is left with what the rows of sums were multiplied by.
 void mj_softmax_rows(float* scores, int32_t rows, int32_t tile_k, float factor, float* maximum,
                      float* total, float* rescale, float* sums, int32_t columns);
+
+// --- Explicit masks.
+
+// What a rectangle of an explicit mask holds: bit 0, some element may be set; bit 1, all are. The
+// subscripts are those of the leading dimensions, then lo and hi of each of the last two. Tiles
+// that the rectangle only touches count in full.
+int32_t mj_bit_tile(const MjTensor* mask, int32_t rank, const int64_t* subscripts);
 
 // --- Results.
 

@@ -38,6 +38,17 @@ float mj_exponentials(float* x, int32_t columns, float factor, float base) {
   return mj::exponentials(x, columns, factor, base);
 }
 
+float mj_row_sum(const float* x, int32_t count) {
+  using namespace mj;
+  F32x16 total = splat(0.0f);
+  int j = 0;
+  for (; j + kLanes <= count; j += kLanes) total += load(x + j);
+  float rest = 0.0f;
+#pragma clang loop vectorize(disable) unroll(disable)
+  for (; j < count; ++j) rest += x[j];
+  return sum(total) + rest;
+}
+
 void mj_softmax_rows(float* scores, int32_t rows, int32_t tile_k, float factor, float* maximum,
                      float* total, float* rescale, float* sums, int32_t columns) {
   using namespace mj;

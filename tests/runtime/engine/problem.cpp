@@ -6,7 +6,9 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <list>
 
+#include "runtime/mask/bit_rows.h"
 #include "runtime/plan/elements.h"
 
 namespace maskjit::testing {
@@ -149,6 +151,39 @@ EngineOptions memory_only() {
   return options;
 }
 
+namespace {
+
+// An explicit mask as the interpreter reads it.
+struct SeenMask {
+  explicit SeenMask(Mask of)
+      : mask(std::move(of)), weights(Tensor(ElementType::F32, mask.shape())) {
+    EXPECT_TRUE(mask.to_dense(weights.view()).ok());
+    const BitRows& bits = **mask.bits();
+    value.element = ir::Element::Bit;
+    value.data = bits.words.data();
+    value.extents = mask.shape();
+    value.strides.assign(mask.shape().size(), 1);
+    int64_t stride = bits.row_words * 64;
+    for (size_t d = mask.shape().size() - 1; d-- > 0;) {
+      value.strides[d] = stride;
+      stride *= mask.shape()[d];
+    }
+    padded.resize(bits.words.size() * 64);
+    for (int64_t i = 0; i < weights.size(); ++i) {
+      const int64_t row = i / bits.columns, column = i % bits.columns;
+      padded[static_cast<size_t>(row * bits.row_words * 64 + column)] =
+          static_cast<float>(weights.at(i));
+    }
+    value.weights = padded.data();
+  }
+  Mask mask;
+  Tensor weights;
+  std::vector<float> padded;
+  interp::TensorValue value;
+};
+
+}  // namespace
+
 void expect_reference(const Engine& engine, const Problem& p) {
   const auto spec = engine.load_text(p.spec);
   ASSERT_TRUE(spec) << spec.error().message;
@@ -220,7 +255,17 @@ void expect_reference(const Engine& engine, const Problem& p) {
     }
     reference.params.push_back(scalar);
   }
+  std::list<SeenMask> seen;
+  inputs.masks = p.masks;
   for (const ir::Tensor& tensor : function.tensors()) {
+    if (tensor.element == ir::Element::Bit) {
+      const auto given = p.masks.find(tensor.name);
+      seen.emplace_back(given != p.masks.end()
+                            ? given->second
+                            : *Mask::from_dense(p.tensors.at(tensor.name).view()));
+      reference.tensors.push_back(seen.back().value);
+      continue;
+    }
     const TensorView& view = p.tensors.at(tensor.name).view();
     reference.tensors.push_back({view.data, tensor.element, view.shape, view.strides});
   }

@@ -50,6 +50,7 @@ struct Problem {
   std::vector<int64_t> additive_shape = {};  // empty: [B, Hq, Lq, Lk]
   Values runtime = {};
   std::map<std::string, Tensor> tensors = {};
+  std::map<std::string, Mask> masks = {};
   std::optional<float> scale = {};
   std::optional<int64_t> q_offset = {};
   bool row_max_over_all = false;
