@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 import maskjit._library  # noqa: F401  (registers the operators)
+from maskjit._mask import Mask
 
 _attention = torch.ops.maskjit.attention.default
 _attention_results = torch.ops.maskjit.attention_results.default
@@ -23,6 +24,7 @@ _warnings = torch.ops.maskjit.warnings.default
 _DECLARATION = re.compile(r"^[ \t]*(import|masker|score|attention)\s", re.MULTILINE)
 
 Constant = bool | int | float | str
+Argument = Tensor | Mask | bool | int | float
 _NUMBERS = (bool, int, float, torch.SymInt, torch.SymFloat, torch.SymBool)
 
 
@@ -69,8 +71,8 @@ class Attention:
         scale: float | None = None,
         q_offset: int | None = None,
         transposed: bool = False,
-        parameters: Mapping[str, Tensor | bool | int | float] | None = None,
-        **named: Tensor | bool | int | float,
+        parameters: Mapping[str, Argument] | None = None,
+        **named: Argument,
     ) -> Tensor:
         """Attention of every query over the keys that the spec lets it see.
 
@@ -84,7 +86,7 @@ class Attention:
             scale: of the logits; default 1 / sqrt(D).
             q_offset: position of query row 0 among the keys; default Lk - Lq, which aligns the last ones.
             transposed: the result is [B, Lq, Hq, Dv], as eager attention in transformers returns it.
-            parameters, named: the spec's run-time parameters and tensors, by name.
+            parameters, named: the spec's run-time parameters, tensors and explicit masks, by name.
 
         Returns:
             [B, Hq, Lq, Dv] of the type of the query; 0 in rows that see no key.
@@ -110,8 +112,8 @@ class Attention:
         q_offset: int | None = None,
         transposed: bool = False,
         row_max_over_all: bool = False,
-        parameters: Mapping[str, Tensor | bool | int | float] | None = None,
-        **named: Tensor | bool | int | float,
+        parameters: Mapping[str, Argument] | None = None,
+        **named: Argument,
     ) -> tuple[Tensor, ...]:
         """As a call, with other results than the output, in the order in which they are named.
 
@@ -214,17 +216,29 @@ def _constant(name: str, value: Constant) -> str:
     raise TypeError(f"the constant {name!r} is {value!r}; a number, a bool or a string like '10%' is needed")
 
 
-def _by_kind(parameters: Mapping[str, object] | None, named: Mapping[str, object]) -> tuple[str, list | None, str, list | None]:
-    """The operators' arguments tensor_names, tensors, scalar_names, scalars."""
+def _by_kind(parameters: Mapping[str, object] | None, named: Mapping[str, object]) -> tuple[str | list | None, ...]:
+    """The operators' arguments tensor_names, tensors, scalar_names, scalars, mask_names, masks."""
     if not named and not parameters:
-        return "", None, "", None
+        return "", None, "", None, "", None
     tensors: dict[str, Tensor] = {}
     scalars: dict[str, bool | int | float] = {}
+    masks: dict[str, object] = {}
     for name, value in (named if parameters is None else {**parameters, **named}).items():
         if isinstance(value, Tensor):
             tensors[name] = value
         elif isinstance(value, _NUMBERS):
             scalars[name] = value
+        elif isinstance(value, Mask):
+            masks[name] = value._held
         else:
-            raise TypeError(f"the parameter {name!r} is a {type(value).__name__}; a tensor or a number is needed")
-    return ",".join(tensors), list(tensors.values()), ",".join(scalars), list(scalars.values())
+            raise TypeError(f"the parameter {name!r} is a {type(value).__name__}; a tensor, a Mask or a number is needed")
+    if not masks:
+        return ",".join(tensors), list(tensors.values()), ",".join(scalars), list(scalars.values()), "", None
+    return (
+        ",".join(tensors),
+        list(tensors.values()),
+        ",".join(scalars),
+        list(scalars.values()),
+        ",".join(masks),
+        list(masks.values()),
+    )

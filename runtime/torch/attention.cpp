@@ -53,6 +53,7 @@ struct Operands {
       take(name.c_str(), tensor);
       inputs.tensors.emplace(name, view_of(name.c_str(), tensor));
     }
+    inputs.masks = options.masks;
     inputs.runtime = options.runtime;
     if (options.scale) inputs.scale = static_cast<float>(*options.scale);
     inputs.q_offset = options.q_offset;

@@ -44,6 +44,7 @@ struct Options {
   // Added to the logits, or Boolean (true takes part), broadcast to [B, Hq, Lq, >= Lk].
   at::Tensor attn_mask = {};
   std::map<std::string, at::Tensor> tensors = {};  // tensor parameters of the spec
+  std::map<std::string, Mask> masks = {};          // those of type tensor<bit>
   Values runtime = {};                             // its run-time parameters
   std::optional<double> scale = {};                // default 1 / sqrt(D)
   std::optional<int64_t> q_offset = {};            // position of query row 0; default Lk - Lq

@@ -82,35 +82,30 @@ Tensor apply(const Holder& self, const Tensor& values, bool inverse) {
 }
 
 }  // namespace
-}  // namespace maskjit::torch
 
-namespace mj = maskjit::torch;
-using maskjit::Mask;
-
-TORCH_LIBRARY_FRAGMENT(maskjit, m) {
-  m.class_<mj::MaskHolder>("Mask")
-      .def_static("empty", [](std::vector<int64_t> s) { return mj::hold(Mask::empty(s)); })
-      .def_static("full", [](std::vector<int64_t> s) { return mj::hold(Mask::full(s)); })
-      .def_static("from_dense", mj::from_dense)
-      .def_static("from_indices", mj::from_indices)
-      .def_static("from_row_indices", mj::from_row_indices)
-      .def("shape", [](const mj::Holder& self) { return self->mask.shape(); })
+void define_mask(::torch::Library& library) {
+  library.class_<MaskHolder>("Mask")
+      .def_static("empty", [](std::vector<int64_t> s) { return hold(Mask::empty(s)); })
+      .def_static("full", [](std::vector<int64_t> s) { return hold(Mask::full(s)); })
+      .def_static("from_dense", from_dense)
+      .def_static("from_indices", from_indices)
+      .def_static("from_row_indices", from_row_indices)
+      .def("shape", [](const Holder& self) { return self->mask.shape(); })
       .def("representation",
-           [](const mj::Holder& self) {
-             return std::string(maskjit::name_of(self->mask.representation()));
-           })
-      .def("is_weighted", [](const mj::Holder& self) { return self->mask.is_weighted(); })
-      .def("active", [](const mj::Holder& self) { return self->mask.active(); })
-      .def("density", [](const mj::Holder& self) { return self->mask.density(); })
-      .def("describe", [](const mj::Holder& self) { return self->mask.describe(); })
-      .def("dense", [](const mj::Holder& self) { return mj::hold(self->mask.dense()); })
-      .def("index", [](const mj::Holder& self) { return mj::hold(self->mask.index()); })
-      .def("to_dense", mj::to_dense)
-      .def("to_index", mj::to_index)
-      .def("merge", [](const mj::Holder& self,
-                       const mj::Holder& other) { return mj::hold(self->mask.merge(other->mask)); })
-      .def("apply", mj::apply)
-      .def("equals", [](const mj::Holder& self, const mj::Holder& other) {
-        return self->mask == other->mask;
-      });
+           [](const Holder& self) { return std::string(name_of(self->mask.representation())); })
+      .def("is_weighted", [](const Holder& self) { return self->mask.is_weighted(); })
+      .def("active", [](const Holder& self) { return self->mask.active(); })
+      .def("density", [](const Holder& self) { return self->mask.density(); })
+      .def("describe", [](const Holder& self) { return self->mask.describe(); })
+      .def("dense", [](const Holder& self) { return hold(self->mask.dense()); })
+      .def("index", [](const Holder& self) { return hold(self->mask.index()); })
+      .def("to_dense", to_dense)
+      .def("to_index", to_index)
+      .def("merge", [](const Holder& self,
+                       const Holder& other) { return hold(self->mask.merge(other->mask)); })
+      .def("apply", apply)
+      .def("equals",
+           [](const Holder& self, const Holder& other) { return self->mask == other->mask; });
 }
+
+}  // namespace maskjit::torch

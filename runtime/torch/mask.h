@@ -1,5 +1,5 @@
 #pragma once
-#include <ATen/core/ivalue.h>
+#include <torch/library.h>
 
 #include "runtime/mask/mask.h"
 
@@ -10,5 +10,8 @@ struct MaskHolder final : ::torch::CustomClassHolder {
   explicit MaskHolder(Mask held) : mask(std::move(held)) {}
   const Mask mask;
 };
+
+// Registers the class.
+void define_mask(::torch::Library& library);
 
 }  // namespace maskjit::torch

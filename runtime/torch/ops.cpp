@@ -7,6 +7,7 @@
 
 #include "runtime/torch/attention.h"
 #include "runtime/torch/checks.h"
+#include "runtime/torch/mask.h"
 #include "runtime/torch/spec_cache.h"
 
 namespace maskjit::torch {
@@ -19,12 +20,15 @@ constexpr const char* kAttention =
     "attention(Tensor query, Tensor key, Tensor value, str program, str entry='', "
     "str constants='', str path='', Tensor? attn_mask=None, float? scale=None, "
     "SymInt? q_offset=None, bool transposed=False, str tensor_names='', Tensor[]? tensors=None, "
-    "str scalar_names='', Scalar[]? scalars=None) -> Tensor";
+    "str scalar_names='', Scalar[]? scalars=None, str mask_names='', "
+    "__torch__.torch.classes.maskjit.Mask[]? masks=None) -> Tensor";
 constexpr const char* kAttentionResults =
     "attention_results(Tensor query, Tensor key, Tensor value, str program, str entry='', "
     "str constants='', str path='', Tensor? attn_mask=None, float? scale=None, "
     "SymInt? q_offset=None, bool transposed=False, str tensor_names='', Tensor[]? tensors=None, "
-    "str scalar_names='', Scalar[]? scalars=None, *, str[] results, bool row_max_over_all=False) "
+    "str scalar_names='', Scalar[]? scalars=None, str mask_names='', "
+    "__torch__.torch.classes.maskjit.Mask[]? masks=None, *, str[] results, "
+    "bool row_max_over_all=False) "
     "-> Tensor[]";
 
 // The arguments of both, in the order of their schemas.
@@ -45,12 +49,13 @@ class Arguments {
   Options options() const;
 
  private:
-  bool of_results() const { return all_.size() > 15; }
+  bool of_results() const { return all_.size() > 17; }
   at::ArrayRef<c10::IValue> list(size_t i) const {
     return all_[i].isNone() ? at::ArrayRef<c10::IValue>() : all_[i].toListRef();
   }
   void take_tensors(Options& options) const;
   void take_scalars(Options& options) const;
+  void take_masks(Options& options) const;
 
   at::ArrayRef<c10::IValue> all_;
 };
@@ -59,7 +64,7 @@ std::vector<ResultKind> Arguments::results() const {
   if (!of_results()) return {ResultKind::Output};
   constexpr const char* kPossible = "output, lse, row_max, numerator, denominator and weights";
   std::vector<ResultKind> kinds;
-  for (const c10::IValue& item : list(15)) {
+  for (const c10::IValue& item : list(17)) {
     const auto kind = parse_result(item.toStringView());
     TORCH_CHECK_VALUE(kind, "there is no result '", item.toStringView(), "'; ", kPossible,
                       " are possible");
@@ -77,7 +82,8 @@ Options Arguments::options() const {
   options.transposed = transposed();
   take_tensors(options);
   take_scalars(options);
-  if (of_results()) options.row_max_over_all = all_[16].toBool();
+  take_masks(options);
+  if (of_results()) options.row_max_over_all = all_[18].toBool();
   return options;
 }
 
@@ -102,6 +108,16 @@ void Arguments::take_scalars(Options& options) const {
     options.runtime.emplace(names[i], scalar.isBoolean()         ? Value(scalar.toBool())
                                       : scalar.isIntegral(false) ? Value(scalar.toLong())
                                                                  : Value(scalar.toDouble()));
+  }
+}
+
+void Arguments::take_masks(Options& options) const {
+  const std::vector<std::string> names = split_names(all_[15].toStringView());
+  const auto masks = list(16);
+  TORCH_CHECK_VALUE(names.size() == masks.size(), "mask_names has ", names.size(), " names for ",
+                    masks.size(), " masks");
+  for (size_t i = 0; i < names.size(); ++i) {
+    options.masks.emplace(names[i], masks[i].toCustomClass<MaskHolder>()->mask);
   }
 }
 
@@ -244,6 +260,7 @@ template <auto* kernel>
 namespace mj = maskjit::torch;
 
 TORCH_LIBRARY(maskjit, m) {
+  mj::define_mask(m);  // the schemas name it
   m.def(mj::kAttention);
   m.def(mj::kAttentionResults);
   m.def("merge_partials(Tensor[] outputs, Tensor[] lses) -> (Tensor output, Tensor lse)");

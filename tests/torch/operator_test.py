@@ -78,6 +78,17 @@ class Results(unittest.TestCase):
                     want = reference(*tensors, mask=causal, attn_mask=attn_mask)["output"]
                     assert_close(self, attn(*tensors, attn_mask=attn_mask), want)
 
+    def test_explicit_masks(self):
+        tensors = operands()
+        attn = maskjit.compile("masker m(m: tensor<bit>[batch, num_heads, q_len, kv_len]) = causal() & explicit(m)")
+        dense = torch.rand(2, 4, 50, 70, generator=torch.Generator().manual_seed(2)) < 0.2
+        want = reference(*tensors, mask=recent(50, 70, 1000) & dense)["output"]
+        for given in (maskjit.Mask.from_dense(dense), maskjit.Mask.from_dense(dense).index(), dense, dense.half()):
+            with self.subTest(given=type(given)):
+                assert_close(self, attn(*tensors, m=given), want)
+        with self.assertRaisesRegex(ValueError, r"'m' .*mask\[2, 4, 50, 69\].*kv_len is 70, not 69"):
+            attn(*tensors, m=maskjit.Mask.full((2, 4, 50, 69)))
+
     def test_scale_and_offset(self):
         tensors = operands()
         attn = maskjit.compile(RECENT, n=7)
@@ -213,7 +224,7 @@ class Errors(unittest.TestCase):
             (ValueError, r"query is on cpu, but t is on meta", {"n": 3, "t": lengths.to("meta")}),
             (ValueError, r"no run-time parameter 'm'", {"m": 3, "t": lengths}),
             (ValueError, r"'n' is int, but 2.5 is given", {"n": 2.5, "t": lengths}),
-            (TypeError, r"the parameter 'n' is a str; a tensor or a number is needed", {"n": "3", "t": lengths}),
+            (TypeError, r"the parameter 'n' is a str; a tensor, a Mask or a number is needed", {"n": "3", "t": lengths}),
         ):
             with self.subTest(pattern=pattern):
                 self.check(error, pattern, lambda: attn(*tensors, **given))
