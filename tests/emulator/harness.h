@@ -60,7 +60,7 @@ template <typename T>
 DeviceAddress upload(Memory& memory, const std::vector<T>& values, std::string name = {},
                      bool check_initialised = false) {
   const DeviceAddress address =
-      memory.allocate(values.size() * sizeof(T), {std::move(name), check_initialised});
+      memory.allocate(values.size() * sizeof(T), {std::move(name), check_initialised, false});
   memory.copy_in(address, std::as_bytes(std::span(values)));
   return address;
 }

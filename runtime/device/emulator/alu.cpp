@@ -34,6 +34,8 @@ AluFunction find_alu(const Instruction& instruction) { return find(best(), instr
 
 MultiplyFunction matrix_multiply() { return best().multiply; }
 
+MultiplyFunction matrix_multiply_at(int index) { return level(index).multiply; }
+
 int alu_levels() { return best_level() + 1; }
 
 AluFunction find_alu_at(int index, const Instruction& instruction) {

@@ -13,14 +13,17 @@ struct RegisterHeader {
 };
 inline constexpr uint32_t kRegisterHeaderBytes = 256;
 
-// acc[16][8] += a[16][k] * b[k][8], each sum one fused multiply-add after the other, k ascending.
-using MultiplyFunction = void (*)(float* acc, const float* a, const float* b, int k);
+// mma of floating-point matrices. slots: those of D, A, B and C, as many as the shape says. Each
+// sum of products is a chain of fused multiply-adds in f32, ascending in k.
+using MultiplyFunction = void (*)(std::byte* registers, const MatrixShape& shape,
+                                  const uint32_t* slots);
 
 // The handler of an instruction, by its op, types, modes and immediate; null if there is none.
 AluFunction find_alu(const Instruction& instruction);
 MultiplyFunction matrix_multiply();
 // Instruction sets that alu.inc was compiled for and this CPU has, the best last.
 int alu_levels();
+MultiplyFunction matrix_multiply_at(int level);
 // For tests: the handler of one of them.
 AluFunction find_alu_at(int level, const Instruction& instruction);
 

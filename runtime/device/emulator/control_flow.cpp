@@ -295,9 +295,11 @@ class Finisher {
     for (bool changed = true; changed;) {
       changed = false;
       for (const Instruction& in : function_.code) {
-        if (in.kind != Kind::Alu || in.op != AluOp::Mov) continue;
-        const uint32_t from = in.operands[1], to = in.operands[0];
-        if (is_register(from) && tracked_[from] && !tracked_[to]) {
+        if (in.kind != Kind::Alu || (in.op != AluOp::Mov && in.op != AluOp::Select)) continue;
+        const uint32_t to = in.operands[0];
+        for (int source = 1; source <= (in.op == AluOp::Select ? 2 : 1); ++source) {
+          const uint32_t from = in.operands[source];
+          if (!is_register(from) || !tracked_[from] || tracked_[to]) continue;
           tracked_[to] = true;
           changed = true;
         }
@@ -443,6 +445,12 @@ class Finisher {
       if (checks.guard != kNone || !checks.reads.empty() || !checks.writes.empty()) {
         in.checked = true;
         checks.copies = in.kind == Kind::Alu && in.op == AluOp::Mov;
+        if (in.kind == Kind::Alu && in.op == AluOp::Select) {
+          const auto tracked = [&](uint32_t v) { return tracked_[v] ? v : kNone; };
+          checks.selection = {in.operands[3], tracked(in.operands[1]), tracked(in.operands[2])};
+          checks.reads.clear();
+          if (tracked_[in.operands[3]]) checks.reads.push_back(in.operands[3]);
+        }
         function_.register_checks.emplace(pc, std::move(checks));
       }
       slot_of(in.guard);

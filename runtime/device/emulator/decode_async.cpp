@@ -15,6 +15,7 @@ void shared_space(Decoder& d, MemoryAccess& access, bool required) {
 }
 
 void emit_access(Decoder& d, Instruction instruction, const MemoryAccess& access) {
+  d.function().shared_granule = std::min<uint32_t>(d.function().shared_granule, 8);  // an mbarrier
   instruction.detail = static_cast<uint32_t>(d.function().accesses.size());
   d.function().accesses.push_back(access);
   d.emit(instruction);
@@ -93,7 +94,8 @@ void copy(Decoder& d) {
   d.function().accesses.push_back(access);
   d.function().accesses.push_back(from);
   instruction.detail = static_cast<uint32_t>(d.function().accesses.size() - 2);
-  d.function().shared_granule = std::min<uint32_t>(d.function().shared_granule, 4);
+  d.function().shared_granule =
+      std::min<uint32_t>(d.function().shared_granule, access.element_bytes);
   d.emit(instruction);
 }
 

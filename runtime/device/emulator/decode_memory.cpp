@@ -46,7 +46,9 @@ bool take_hints(Decoder& d) {
 void note_granule(Decoder& d, const MemoryAccess& access) {
   if (access.space != Space::Shared && access.space != Space::Generic) return;
   uint32_t& granule = d.function().shared_granule;
-  granule = std::min<uint32_t>(granule, access.element_bytes);
+  // Rows of matrices have 16 bytes, whatever their number.
+  const bool is_matrix = access.element_bytes == 16;
+  granule = std::min<uint32_t>(granule, is_matrix ? 16 : access.element_bytes * access.count);
 }
 
 void emit_access(Decoder& d, Instruction instruction, const MemoryAccess& access) {
@@ -60,15 +62,16 @@ void emit_access(Decoder& d, Instruction instruction, const MemoryAccess& access
 void load_or_store(Decoder& d) {
   const bool is_load = d.base() == "ld";
   MemoryAccess access;
-  const int order = is_load ? d.choice({"weak", "relaxed", "acquire", "volatile", "mmio"}, 0)
-                            : d.choice({"weak", "relaxed", "release", "volatile", "mmio"}, 0);
-  if (order == 4) d.expect_flag("relaxed");
+  const bool mmio = d.flag("mmio");
+  const int order = is_load ? d.choice({"weak", "relaxed", "acquire", "volatile"}, 0)
+                            : d.choice({"weak", "relaxed", "release", "volatile"}, 0);
+  if (mmio && order != 1) return d.fail(".mmio needs .relaxed");
   access.strong = order > 0;
   access.acquire = is_load && order == 2;
   access.release = !is_load && order == 2;
   const bool scoped = scope_of(d);
-  if (scoped != (order == 1 || order == 2 || order == 4))
-    return d.fail("scopes belong to .relaxed, .acquire, .release and .mmio");
+  if (scoped != (order == 1 || order == 2))
+    return d.fail("scopes belong to .relaxed, .acquire and .release");
   access.space = space_of(d);
   access.reads_only = is_load && d.flag("nc");
   if (access.reads_only && access.space != Space::Global) return d.fail(".nc is for .global");

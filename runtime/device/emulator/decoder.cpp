@@ -476,6 +476,9 @@ void Decoder::emit_alu(AluOp op, ScalarType type, ScalarType source_type, const 
   instruction.modes = modes;
   instruction.immediate = immediate;
   instruction.alu = find_alu(instruction);
+  const bool may_drop = op == AluOp::SetPredicate || op == AluOp::Unpack;
+  if (!may_drop && instruction.operands[0] == kNone)
+    return fail(fmt::format("{} writes to a register", base_));
   if (instruction.alu == nullptr) {
     fail(fmt::format("{} is not supported for these types and modifiers", statement_->name));
     return;

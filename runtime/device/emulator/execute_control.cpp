@@ -392,6 +392,13 @@ bool Executor::check_registers(std::byte* registers, uint32_t pc, uint32_t whole
       return false;
     }
   }
+  if (checks.selection) {
+    const auto& selection = *checks.selection;
+    const uint32_t chosen =
+        *reinterpret_cast<const uint32_t*>(registers + function.values[selection.predicate].slot);
+    if (selection.if_true != kNone) copied &= written(selection.if_true) | ~chosen;
+    if (selection.if_false != kNone) copied &= written(selection.if_false) | chosen;
+  }
   for (const uint32_t value : checks.writes) written(value) = (written(value) & ~mask) | copied;
   return true;
 }
@@ -443,6 +450,7 @@ void Executor::run_warp(Warp& warp, uint32_t quantum) {
         fault(FaultKind::StepLimit,
               fmt::format("{} instructions without an end", options_.step_limit),
               static_cast<uint32_t>(std::countr_zero(whole)));
+        note_positions();
         return;
       }
       uint32_t mask = whole;

@@ -634,10 +634,13 @@ bool Executor::matrix_memory(Warp& warp, std::byte* registers, uint32_t mask,
       }
       if (slots[m] == kNone) continue;
       auto* to = reinterpret_cast<uint32_t*>(registers + slots[m]);
-      for (uint32_t lane = 0; lane < kLanes; ++lane) {
-        const uint32_t r = lane / 4, c = 2 * (lane % 4);
-        to[lane] = access.transposed ? tile[c][r] | uint32_t{tile[c + 1][r]} << 16
-                                     : tile[r][c] | uint32_t{tile[r][c + 1]} << 16;
+      if (!access.transposed) {
+        std::memcpy(to, tile, sizeof(tile));  // four lanes a row
+        continue;
+      }
+      for (uint32_t r = 0; r < 8; ++r) {
+        for (uint32_t c = 0; c < 4; ++c)
+          to[4 * r + c] = tile[2 * c][r] | uint32_t{tile[2 * c + 1][r]} << 16;
       }
     } else {
       const auto* from = reinterpret_cast<const uint32_t*>(registers + slots[m]);

@@ -6,7 +6,6 @@
 #include <cstring>
 
 #include "runtime/device/emulator/executor.h"
-#include "runtime/device/emulator/numbers.h"
 
 namespace maskjit::emulator {
 namespace {
@@ -37,24 +36,6 @@ void put_predicate(std::byte* registers, uint32_t slot, uint32_t lanes, uint32_t
   if (slot == kNone) return;
   uint32_t* to = predicate_at(registers, slot);
   *to = (*to & ~lanes) | (value & lanes);
-}
-
-float widen(uint32_t bits, MatrixType type) {
-  if (type == MatrixType::TF32) {
-    bits &= ~0x1FFFu;  // the unit ignores the low bits
-  } else if (type == MatrixType::BF16) {
-    bits <<= 16;
-  } else {
-    const uint32_t sign = (bits & 0x8000u) << 16, magnitude = bits & 0x7FFFu;
-    const uint32_t exponent = magnitude >> 10;
-    if (exponent == 0) {
-      const float small = static_cast<float>(magnitude) * 0x1p-24f;
-      return sign != 0 ? -small : small;
-    }
-    bits = sign | (exponent == 31 ? 0x7F800000u | (magnitude & 0x3FFu) << 13
-                                  : (magnitude << 13) + (112u << 23));
-  }
-  return std::bit_cast<float>(bits);
 }
 
 }  // namespace
@@ -324,15 +305,12 @@ void Executor::move_matrix(std::byte* registers, const Instruction& in) {
   if (in.operands[0] != kNone) std::memcpy(registers + in.operands[0], to.data(), sizeof(to));
 }
 
-// Fragments: lane = 4 * group + member. With e elements a register, register r of A holds
-// row group + 8 * (r % 2), columns e * member + 4 * e * (r / 2) and on; register r of B holds
-// column group, rows e * member + 4 * e * r and on; register r of C holds row group + 8 * (r / 2),
-// column 2 * member + r % 2, or with f16 sums two columns a register and row group + 8 * r.
+// The fragments of alu.inc, with four elements a register.
 void Executor::multiply_matrix(std::byte* registers, const Instruction& in) {
   const Function& function = program_.functions[layout_.functions[part_].function];
   const MatrixShape& shape = function.matrices[in.detail];
-  const uint32_t* operands = function.lists.data() + in.list;
-  const uint32_t* d = operands;
+  const uint32_t* d = function.lists.data() + in.list;
+  if (!shape.integer) return multiply_(registers, shape, d);
   const uint32_t* a = d + shape.c_registers;
   const uint32_t* b = a + shape.a_registers;
   const uint32_t* c = b + shape.b_registers;
@@ -340,92 +318,37 @@ void Executor::multiply_matrix(std::byte* registers, const Instruction& in) {
     return reinterpret_cast<const uint32_t*>(registers + slot)[lane];
   };
   const uint32_t k = shape.k;
-  const uint32_t per_register = shape.integer ? 4 : shape.a == MatrixType::TF32 ? 1 : 2;
-
-  if (shape.integer) {
-    std::array<int32_t, 16 * 32> left{};
-    std::array<int32_t, 32 * 8> right{};
-    const auto byte = [](uint32_t bits, uint32_t i, MatrixType type) {
-      const auto value = static_cast<uint8_t>(bits >> (8 * i));
-      return type == MatrixType::S8 ? static_cast<int32_t>(static_cast<int8_t>(value))
-                                    : static_cast<int32_t>(value);
-    };
-    for (uint32_t lane = 0; lane < kLanes; ++lane) {
-      const uint32_t group = lane / 4, member = lane % 4;
-      for (uint32_t r = 0; r < shape.a_registers; ++r) {
-        for (uint32_t i = 0; i < 4; ++i)
-          left[(group + 8 * (r % 2)) * k + 16 * (r / 2) + 4 * member + i] =
-              byte(word(a[r], lane), i, shape.a);
-      }
-      for (uint32_t r = 0; r < shape.b_registers; ++r) {
-        for (uint32_t i = 0; i < 4; ++i)
-          right[(16 * r + 4 * member + i) * 8 + group] = byte(word(b[r], lane), i, shape.b);
-      }
+  std::array<int32_t, 16 * 32> left{};
+  std::array<int32_t, 32 * 8> right{};
+  const auto byte = [](uint32_t bits, uint32_t i, MatrixType type) {
+    const auto value = static_cast<uint8_t>(bits >> (8 * i));
+    return type == MatrixType::S8 ? static_cast<int32_t>(static_cast<int8_t>(value))
+                                  : static_cast<int32_t>(value);
+  };
+  for (uint32_t lane = 0; lane < kLanes; ++lane) {
+    const uint32_t group = lane / 4, member = lane % 4;
+    for (uint32_t r = 0; r < shape.a_registers; ++r) {
+      for (uint32_t i = 0; i < 4; ++i)
+        left[(group + 8 * (r % 2)) * k + 16 * (r / 2) + 4 * member + i] =
+            byte(word(a[r], lane), i, shape.a);
     }
-    std::array<std::array<uint32_t, kLanes>, 4> result{};
-    for (uint32_t lane = 0; lane < kLanes; ++lane) {
-      for (uint32_t r = 0; r < 4; ++r) {
-        const uint32_t row = lane / 4 + 8 * (r / 2), column = 2 * (lane % 4) + r % 2;
-        int64_t sum = static_cast<int32_t>(word(c[r], lane));
-        for (uint32_t i = 0; i < k; ++i) sum += left[row * k + i] * right[i * 8 + column];
-        if (shape.saturate) sum = std::clamp<int64_t>(sum, INT32_MIN, INT32_MAX);
-        result[r][lane] = static_cast<uint32_t>(sum);
-      }
+    for (uint32_t r = 0; r < shape.b_registers; ++r) {
+      for (uint32_t i = 0; i < 4; ++i)
+        right[(16 * r + 4 * member + i) * 8 + group] = byte(word(b[r], lane), i, shape.b);
     }
+  }
+  std::array<std::array<uint32_t, kLanes>, 4> result{};
+  for (uint32_t lane = 0; lane < kLanes; ++lane) {
     for (uint32_t r = 0; r < 4; ++r) {
-      if (d[r] != kNone) std::memcpy(registers + d[r], result[r].data(), sizeof(result[r]));
-    }
-    return;
-  }
-
-  alignas(64) std::array<float, 16 * 16> left;
-  alignas(64) std::array<float, 16 * 8> right;
-  alignas(64) std::array<float, 16 * 8> sum;
-  for (uint32_t r = 0; r < shape.a_registers; ++r) {
-    const uint32_t rows = 8 * (r % 2), columns = 4 * per_register * (r / 2);
-    const auto* from = reinterpret_cast<const uint32_t*>(registers + a[r]);
-    for (uint32_t lane = 0; lane < kLanes; ++lane) {
-      float* to = &left[(lane / 4 + rows) * k + columns + per_register * (lane % 4)];
-      to[0] = widen(per_register == 1 ? from[lane] : from[lane] & 0xFFFF, shape.a);
-      if (per_register == 2) to[1] = widen(from[lane] >> 16, shape.a);
+      const uint32_t row = lane / 4 + 8 * (r / 2), column = 2 * (lane % 4) + r % 2;
+      int64_t sum = static_cast<int32_t>(word(c[r], lane));
+      for (uint32_t i = 0; i < k; ++i) sum += left[row * k + i] * right[i * 8 + column];
+      if (shape.saturate) sum = std::clamp<int64_t>(sum, INT32_MIN, INT32_MAX);
+      result[r][lane] = static_cast<uint32_t>(sum);
     }
   }
-  for (uint32_t r = 0; r < shape.b_registers; ++r) {
-    const auto* from = reinterpret_cast<const uint32_t*>(registers + b[r]);
-    for (uint32_t lane = 0; lane < kLanes; ++lane) {
-      float* to = &right[(4 * per_register * r + per_register * (lane % 4)) * 8 + lane / 4];
-      to[0] = widen(per_register == 1 ? from[lane] : from[lane] & 0xFFFF, shape.b);
-      if (per_register == 2) to[8] = widen(from[lane] >> 16, shape.b);
-    }
-  }
-  for (uint32_t r = 0; r < shape.c_registers; ++r) {
-    const auto* from = reinterpret_cast<const uint32_t*>(registers + c[r]);
-    for (uint32_t lane = 0; lane < kLanes; ++lane) {
-      const uint32_t column = 2 * (lane % 4);
-      if (shape.half_accumulator) {
-        float* to = &sum[(lane / 4 + 8 * r) * 8 + column];
-        to[0] = widen(from[lane] & 0xFFFF, MatrixType::F16);
-        to[1] = widen(from[lane] >> 16, MatrixType::F16);
-      } else {
-        sum[(lane / 4 + 8 * (r / 2)) * 8 + column + r % 2] = std::bit_cast<float>(from[lane]);
-      }
-    }
-  }
-  multiply_(sum.data(), left.data(), right.data(), static_cast<int>(k));
-  for (uint32_t r = 0; r < shape.c_registers; ++r) {
-    if (d[r] == kNone) continue;
-    auto* to = reinterpret_cast<uint32_t*>(registers + d[r]);
-    for (uint32_t lane = 0; lane < kLanes; ++lane) {
-      const uint32_t column = 2 * (lane % 4);
-      if (shape.half_accumulator) {
-        const float* from = &sum[(lane / 4 + 8 * r) * 8 + column];
-        to[lane] = round_to_format(from[0], kF16, Rounding::Nearest) |
-                   round_to_format(from[1], kF16, Rounding::Nearest) << 16;
-      } else {
-        const float value = sum[(lane / 4 + 8 * (r / 2)) * 8 + column + r % 2];
-        to[lane] = value != value ? 0x7FFFFFFFu : std::bit_cast<uint32_t>(value);
-      }
-    }
+  for (uint32_t r = 0; r < 4; ++r) {
+    if (d[r] != kNone) std::memcpy(registers + d[r], result[r].data(), sizeof(result[r]));
   }
 }
 

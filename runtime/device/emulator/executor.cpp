@@ -348,6 +348,11 @@ void Executor::report_deadlock() {
     }
     if (faulted()) break;
   }
+  note_positions();
+}
+
+// Where every warp is.
+void Executor::note_positions() {
   size_t notes = 0;
   for (const Warp& warp : warps_) {
     if (warp.done()) {

@@ -119,6 +119,7 @@ class Executor {
   void fill_cta_registers(Warp& warp, Dim3 cta);
   void run_cta(Dim3 cta);
   void report_deadlock();
+  void note_positions();
   void collect_counts();
   std::string place_of(uint32_t counter) const;
 

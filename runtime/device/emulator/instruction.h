@@ -186,4 +186,14 @@ struct Instruction {
   uint16_t list_defs = 0, list_size = 0;
 };
 
+enum class MatrixType : uint8_t { F16, BF16, TF32, S8, U8 };
+
+struct MatrixShape {
+  uint8_t m = 16, n = 8, k = 16;
+  MatrixType a = MatrixType::F16, b = MatrixType::F16;
+  bool half_accumulator = false;  // C and D in f16
+  bool integer = false, saturate = false;
+  uint8_t a_registers = 4, b_registers = 2, c_registers = 4;
+};
+
 }  // namespace maskjit::emulator

@@ -19,7 +19,7 @@ struct KernelLayout {
   std::unordered_map<uint32_t, uint64_t> shared;   // variable -> offset
   uint64_t register_bytes = 0, local_bytes = 0, counters = 0;
   uint64_t static_shared_bytes = 0;  // dynamic shared memory begins here
-  uint32_t shared_granule = 4;
+  uint32_t shared_granule = 16;
 };
 
 KernelLayout lay_out(const Program& program, uint32_t kernel);

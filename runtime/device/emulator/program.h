@@ -109,16 +109,6 @@ enum class AtomicOp : uint8_t { And, Or, Xor, Exchange, Add, Inc, Dec, Min, Max,
 enum class BarrierOp : uint8_t { Sync, Arrive, And, Or, Popc };
 enum class ShuffleMode : uint8_t { Up, Down, Butterfly, Index };
 enum class VoteMode : uint8_t { All, Any, Uniform, Ballot };
-enum class MatrixType : uint8_t { F16, BF16, TF32, S8, U8 };
-
-struct MatrixShape {
-  uint8_t m = 16, n = 8, k = 16;
-  MatrixType a = MatrixType::F16, b = MatrixType::F16;
-  bool half_accumulator = false;  // C and D in f16
-  bool integer = false, saturate = false;
-  uint8_t a_registers = 4, b_registers = 2, c_registers = 4;
-};
-
 // Where an instruction stands in the text.
 struct SourceLine {
   uint32_t line = 0;
@@ -152,13 +142,19 @@ struct Function {
     std::vector<uint32_t> reads, writes;
     uint32_t guard = kNone;
     bool copies = false;  // a mov: an unwritten source makes an unwritten copy
+    // A selp: only the source that a lane selects must be written, else that lane's copy is not.
+    struct Selection {
+      uint32_t predicate, if_true, if_false;  // values; sources that are not tracked are kNone
+    };
+    std::optional<Selection> selection;
   };
   std::unordered_map<uint32_t, RegisterChecks> register_checks;
   uint32_t written_begin = 0, written_end = 0;  // slots of the masks of written lanes
   uint64_t param_bytes = 0;                     // Kernels: size of the parameter buffer
   uint64_t frame_bytes = 0;                     // of each thread's local memory
   uint64_t register_bytes = 0;                  // of a warp's register file
-  uint32_t shared_granule = 4;  // bytes of the narrowest access that may be to shared memory
+  uint32_t shared_granule =
+      16;  // bytes of the narrowest access that may be to shared memory, or 16
 };
 
 struct Program {

@@ -41,7 +41,7 @@ struct SharedProblem {
 
 class SharedMemory {
  public:
-  // Everything unwritten. granule: 1, 2 or 4.
+  // Everything unwritten. granule: 1, 2, 4, 8 or 16.
   void reset(uint64_t bytes, uint32_t granule, uint32_t warps, bool check_races,
              bool check_warp_races);
 
