@@ -8,6 +8,7 @@ import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -23,8 +24,8 @@ _warnings = torch.ops.maskjit.warnings.default
 
 _DECLARATION = re.compile(r"^[ \t]*(import|masker|score|attention)\s", re.MULTILINE)
 
-Constant = bool | int | float | str
-Argument = Tensor | Mask | bool | int | float
+Constant: TypeAlias = bool | int | float | str
+Argument: TypeAlias = Tensor | Mask | bool | int | float
 _NUMBERS = (bool, int, float, torch.SymInt, torch.SymFloat, torch.SymBool)
 
 

@@ -121,7 +121,7 @@ class Mask:
         """Of the same shape, with the same active entries and weights, however stored."""
         return self._held.equals(other._held) if isinstance(other, Mask) else NotImplemented
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"maskjit.Mask({self._held.describe()})"

@@ -18,7 +18,6 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from maskjit._attention import Attention, compile

@@ -1,6 +1,7 @@
 """torch.ops.maskjit.* and the package over it, against float64."""
 
 import threading
+import time
 import unittest
 import warnings
 
@@ -192,7 +193,8 @@ class Errors(unittest.TestCase):
         for error, pattern, call in (
             (ValueError, r"key f32\[2, 2, 70, 32\] and value f32\[2, 2, 60, 32\] differ in kv_len: 70 and 60",
              lambda: attn(query, key, value[:, :, :60])),
-            (ValueError, r"4 query heads are no multiple of 3 key heads", lambda: attn(query, *[key[:, :1].expand(2, 3, 70, 32)] * 2)),
+            (ValueError, r"4 query heads are no multiple of 3 key heads",
+             lambda: attn(query, *[key[:, :1].expand(2, 3, 70, 32)] * 2)),
             (ValueError, r"query f32\[2, 4, 50, 32\] and key f16\[2, 2, 70, 32\] differ in element type",
              lambda: attn(query, key.half(), value.half())),
             (ValueError, r"query f64\[.*\] has element type f64; f32, f16 and bf16 are possible",
@@ -319,18 +321,36 @@ class Tracing(unittest.TestCase):
 
 class Threads(unittest.TestCase):
     def test_torchs_threads_are_used(self):
-        # Work for several threads: only torch's own take part, and not one more than it may use.
+        # Work for several threads, and no new ones: kernels run on those that torch has already.
         query, key, value = operands(heads=8, kv_heads=8, q_len=512, kv_len=512, dim=64)
         attn = maskjit.compile("causal")
         before = torch.get_num_threads()
-        want = attn(query, key, value)
-        torch.ones(1 << 20).sum()  # starts torch's threads
-        threads = _count_threads()
         try:
-            for count in (1, 2, before):
+            torch.set_num_threads(4)
+            torch.ones(1 << 20).sum()  # starts torch's threads
+            threads = _count_threads()
+            self.assertGreaterEqual(threads, 4)
+            want = attn(query, key, value)
+            self.assertEqual(_count_threads(), threads)
+            for count in (1, 3, 4):
                 torch.set_num_threads(count)
                 self.assertTrue(torch.equal(attn(query, key, value), want), count)
-            self.assertLessEqual(_count_threads(), max(threads, 2))
+        finally:
+            torch.set_num_threads(before)
+
+    def test_one_thread_is_one_thread(self):
+        # CPU time beyond that of the calling thread would be another thread's.
+        query, key, value = operands(heads=8, kv_heads=8, q_len=1024, kv_len=1024, dim=64)
+        attn = maskjit.compile("causal")
+        before = torch.get_num_threads()
+        try:
+            torch.set_num_threads(1)
+            attn(query, key, value)
+            process, thread = time.process_time(), time.thread_time()
+            for _ in range(5):
+                attn(query, key, value)
+            process, thread = time.process_time() - process, time.thread_time() - thread
+            self.assertLess(process, 1.1 * thread + 0.01)
         finally:
             torch.set_num_threads(before)
 
