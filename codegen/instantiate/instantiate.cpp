@@ -105,7 +105,8 @@ std::unique_ptr<llvm::Module> link_template(const KernelSpec& spec, llvm::LLVMCo
   module->setModuleIdentifier(spec.template_name);
   // Without optimisation the calls that are never made stay.
   const bool on_host = spec.template_name.starts_with("host/");
-  if (on_host && (has_weights(spec.problem) || spec.opt_level == 0)) {
+  const bool adjusts = has_weights(spec.problem) || spec.problem.dropout != MJ_NO_DROPOUT;
+  if (on_host && (adjusts || spec.opt_level == 0)) {
     const bool failed = llvm::Linker(*module).linkInModule(load_bitcode("host/adjust", context));
     MASKJIT_CHECK(!failed, "linking host/adjust into " + spec.template_name);
   }
@@ -131,6 +132,7 @@ void specialise(const ir::Program& program, const analysis::TileFunctions& tiles
       {"mj_mask_full", is_constant_true(element, element.result("mask"))},
       {"mj_score_identity", score.op == ir::Op::Variable && score.var() == ir::Var::Score},
       {"mj_weighted", has_weights(problem)},
+      {"mj_dropout", problem.dropout},
       {"mj_by_head", depends_on_head(tiles)},
       {"mj_range_count", tiles.range_count},
   };

@@ -43,7 +43,8 @@ const TileShape& tile_shape(const ProblemSpec& problem) {
   return kTileShapes[0];
 }
 
-Support fits_launch(const ir::Program& program) {
+Support fits_launch(const ir::Program& program, const ProblemSpec& problem) {
+  if (problem.dropout != MJ_NO_DROPOUT) return Support::no("dropout is for hosts only");
   for (const ir::Tensor& tensor : program.function.tensors()) {
     if (tensor.element != ir::Element::Bit) continue;
     return Support::no(
@@ -77,7 +78,7 @@ Support forward_supports(const ir::Program& program, const ProblemSpec& problem,
     return Support::no(fmt::format("{} bytes of shared memory: a block of {} has {}", bytes,
                                    target.print(), target.shared_memory_limit()));
   }
-  return fits_launch(program);
+  return fits_launch(program, problem);
 }
 
 KernelSpec forward_specialise(const ProblemSpec& problem, const Target&) {
@@ -96,7 +97,7 @@ Support reference_supports(const ir::Program& program, const ProblemSpec& proble
   if (problem.dense_results) {
     return Support::no("dense weights and the maximum over all keys are for hosts only");
   }
-  return fits_launch(program);
+  return fits_launch(program, problem);
 }
 
 KernelSpec reference_specialise(const ProblemSpec& problem, const Target&) {

@@ -43,11 +43,14 @@ std::string KernelSpec::print() const {
                            t.unit_stride ? "u" : "s", t.weighted ? "w" : "");
   }
   return fmt::format(
-      "{} element={} d={} dv={} additive={} dense={} tensors=[{}] words={}x{} tile={}x{} warps={} "
-      "O{}",
+      "{} element={} d={} dv={} additive={} dense={}{} tensors=[{}] words={}x{} tile={}x{} "
+      "warps={} O{}",
       template_name, static_cast<int>(problem.element), problem.head_dim, problem.head_dim_v,
-      static_cast<int>(problem.additive), problem.dense_results ? 1 : 0, tensors,
-      pairs ? "pairs" : "single", word_multiple, tile_q, tile_k, warps, opt_level);
+      static_cast<int>(problem.additive), problem.dense_results ? 1 : 0,
+      problem.dropout == MJ_NO_DROPOUT
+          ? ""
+          : fmt::format(" dropout={}", static_cast<int>(problem.dropout)),
+      tensors, pairs ? "pairs" : "single", word_multiple, tile_q, tile_k, warps, opt_level);
 }
 
 bool has_weights(const ProblemSpec& problem) {

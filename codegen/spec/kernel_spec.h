@@ -27,6 +27,7 @@ struct ProblemSpec {
   int head_dim = 0;
   int head_dim_v = 0;
   MjElement additive = MJ_NONE;
+  MjDropout dropout = MJ_NO_DROPOUT;
   std::vector<TensorLayout> tensors;  // by Function::tensors index
   // The call wants dense weights, or row maxima over all keys.
   bool dense_results = false;

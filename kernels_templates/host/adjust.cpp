@@ -1,4 +1,4 @@
-// The weights of explicit masks on one row of a tile's exponentials.
+// The weights of explicit masks and dropout on one row of a tile's exponentials.
 #include "kernels_templates/host/common/adjust.h"
 
 #include "kernels_templates/host/common/vector.h"
@@ -13,14 +13,8 @@ MJ_INLINE float weighed(const MjAttentionArgs* args, int32_t batch, int32_t head
   return w > 0.0f ? e / w : 0.0f;
 }
 
-}  // namespace
-}  // namespace mj
-
-extern "C" __attribute__((noinline)) float mj_adjust_row(const MjAttentionArgs* args, int32_t batch,
-                                                         int32_t head, int32_t kv_head,
-                                                         int64_t query, int64_t k_begin,
-                                                         int32_t count, float* __restrict x) {
-  using namespace mj;
+MJ_INLINE void weigh_row(const MjAttentionArgs* args, int32_t batch, int32_t head, int32_t kv_head,
+                         int64_t query, int64_t k_begin, int32_t count, float* __restrict x) {
   const int32_t q = static_cast<int32_t>(query + args->q_offset);
   const int32_t k = static_cast<int32_t>(k_begin);
   int j = 0;
@@ -32,5 +26,18 @@ extern "C" __attribute__((noinline)) float mj_adjust_row(const MjAttentionArgs* 
   }
 #pragma clang loop vectorize(disable) unroll(disable)
   for (; j < count; ++j) x[j] = weighed(args, batch, head, kv_head, q, k + j, x[j]);
-  return mj_row_sum(x, count);
+}
+
+}  // namespace
+}  // namespace mj
+
+extern "C" __attribute__((noinline)) float mj_adjust_row(const MjAttentionArgs* args, int32_t batch,
+                                                         int32_t head, int32_t kv_head,
+                                                         int64_t query, int64_t k_begin,
+                                                         int32_t count, float* __restrict x) {
+  if (mj_weighted) mj::weigh_row(args, batch, head, kv_head, query, k_begin, count, x);
+  const float before = mj_dropout != MJ_DROPOUT_RENORMALISE ? mj_row_sum(x, count) : 0.0f;
+  if (mj_dropout == MJ_NO_DROPOUT) return before;
+  const float left = mj_drop_out(args, batch, head, query, k_begin, count, x);
+  return mj_dropout == MJ_DROPOUT_RENORMALISE ? left : before;
 }

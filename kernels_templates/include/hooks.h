@@ -23,6 +23,7 @@ extern const int32_t mj_mask_full;       // 1: every element is active
 extern const int32_t mj_score_identity;  // 1: the score is the scaled logit
 extern const int32_t mj_by_head;         // 1: the mask depends on head or kv_head
 extern const int32_t mj_weighted;        // 1: active elements have weights, mj_weight
+extern const int32_t mj_dropout;         // MjDropout
 extern const int32_t mj_range_count;     // key ranges of a query block, 1 to mj_max_ranges
 enum { mj_max_ranges = 8 };
 

@@ -60,6 +60,17 @@ struct MjAttentionArgs {
       row_max_over_all;  // row maximum over every key the additive mask allows, not the active ones
   const int64_t* scalars;  // run-time parameters in order: integers, or the bits of a double
   const MjTensor* tensors;
+  // Dropout (masker_dsl/interp/dropout.h says which weights): its key, the random numbers below
+  // which a weight is dropped, and what the others are multiplied with.
+  uint32_t dropout_key[2];
+  uint32_t dropout_threshold;
+  float dropout_scale;
+};
+
+enum MjDropout : int32_t {
+  MJ_NO_DROPOUT = 0,
+  MJ_DROPOUT = 1,              // of normalised weights: denominators are those without
+  MJ_DROPOUT_RENORMALISE = 2,  // the weights that stay are normalised again
 };
 
 // How a launch is cut up. Phases run one after the other; the items of a phase are independent.

@@ -109,16 +109,6 @@ std::optional<Error> unsupported(const ir::Program& program, const codegen::Targ
                  fmt::format("'{}' is a sequence of stages: sequences are not available on {} yet",
                              program.name, target.print())};
   }
-  if (program.dropout) {
-    const ir::Node& p = program.function[program.dropout->probability];
-    if (p.op != ir::Op::Const || p.constant.as_double() != 0.0) {
-      return Error{
-          ErrorKind::Unsupported,
-          fmt::format(
-              "'{}' has dropout: dropout is not available on {} yet, except with probability 0",
-              program.name, target.print())};
-    }
-  }
   return std::nullopt;
 }
 
@@ -186,7 +176,7 @@ Result<Attention> Spec::bind(const Values& values) const {
   if (auto error = unsupported(bound->program, state_->engine->target)) return std::move(*error);
   auto state = std::make_shared<detail::AttentionState>();
   state->engine = state_->engine;
-  state->signature = plan::signature_of(bound->program.function, bound->tiles);
+  state->signature = plan::signature_of(bound->program, bound->tiles);
   state->bound = std::move(*bound);
   return Attention(std::move(state));
 }

@@ -51,6 +51,18 @@ struct ParameterInfo {
   std::string default_value;  // empty: none
 };
 
+// Dropout of attention weights. Which weights are dropped follows from seed, offset and the place
+// of the weight (batch, head, query row, key) alone: not from tile sizes, threads or target. Calls
+// with one seed draw independent numbers if their offsets differ.
+struct Dropout {
+  uint64_t seed = 0;
+  uint64_t offset = 0;
+  std::optional<double> probability = {};  // [0, 1); default: the spec's dropout clause, else 0
+  // Default: as the clause says, else false. False: weights are normalised first, as in eager
+  // attention; lse and denominators are those without dropout. True: denominators sum what is left.
+  std::optional<bool> renormalise = {};
+};
+
 // Query [B, Hq, Lq, D], key [B, Hkv, Lk, D], value [B, Hkv, Lk, Dv] of one element type (f32, f16,
 // bf16), any strides with a unit stride on the last dimension (a [B, L, H, D] tensor is viewed with
 // permuted strides).
@@ -69,6 +81,8 @@ struct AttentionInputs {
   // explicit(m). A view among `tensors`, Bool or weights, is turned into one for this call; a Mask
   // keeps what kernels need of it.
   std::map<std::string, Mask> masks = {};
+  // Given in training; without it nothing is dropped, whatever the spec says.
+  std::optional<Dropout> dropout = {};
 };
 
 // Results on request: a view with a shape is written, one without is not wanted. At least one.
@@ -79,7 +93,8 @@ struct AttentionOutputs {
   TensorView row_max = {};      // f32 [B, Hq, Lq] contiguous
   TensorView numerator = {};    // f32 [B, Hq, Lq, Dv]
   TensorView denominator = {};  // f32 [B, Hq, Lq] contiguous
-  TensorView weights = {};      // f32 [B, Hq, Lq, Lk]: the only result of that size
+  // f32 [B, Hq, Lq, Lk], what values are multiplied with: the only result of that size.
+  TensorView weights = {};
 };
 
 // How a call was or would be executed.

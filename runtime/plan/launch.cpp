@@ -196,6 +196,7 @@ std::optional<Error> make_launch(const Signature& signature, const AttentionInpu
   if (auto e = take_outputs(outputs, inputs.query.type, launch)) return e;
   if (auto e = take_scalars(signature, inputs.runtime, launch)) return e;
   if (auto e = take_tensors(signature, inputs.tensors, inputs.masks, launch)) return e;
+  if (auto e = take_dropout(signature, inputs, launch)) return e;
   args.scalars = launch.scalars.data();
   args.tensors = launch.tensors.data();
   launch.problem.short_queries =
@@ -230,7 +231,7 @@ void write_results_without_keys(const Launch& launch) {
 
 bool same_kernel(const codegen::ProblemSpec& a, const codegen::ProblemSpec& b) {
   return a.element == b.element && a.head_dim == b.head_dim && a.head_dim_v == b.head_dim_v &&
-         a.additive == b.additive && a.short_queries == b.short_queries &&
+         a.additive == b.additive && a.dropout == b.dropout && a.short_queries == b.short_queries &&
          a.dense_results == b.dense_results && a.tensors == b.tensors;
 }
 

@@ -6,6 +6,8 @@
 
 #include "masker_dsl/diag/diagnostic.h"
 #include "masker_dsl/diag/text.h"
+#include "masker_dsl/interp/dropout.h"
+#include "masker_dsl/interp/interpreter.h"
 #include "masker_dsl/ir/internal_error.h"
 #include "runtime/mask/kernel_mask.h"
 #include "runtime/plan/views.h"
@@ -252,6 +254,56 @@ std::optional<Error> take_tensors(const Signature& signature,
     // What no kernel reads makes no difference to it.
     if (!declared.used) launch.problem.tensors[i] = {};
   }
+  return std::nullopt;
+}
+
+namespace {
+
+// The value of the spec's dropout clause in this launch.
+double probability_of(const DropoutClause& clause, const Launch& launch) {
+  const ir::Function& function = clause.function;
+  interp::Environment at;
+  for (size_t i = 0; i < function.params().size(); ++i) {
+    const ir::Type type = function.params()[i].type;
+    const int64_t bits = launch.scalars[i];
+    at.params.push_back(type == ir::Type::Float ? ir::Scalar::of_float(std::bit_cast<double>(bits))
+                                                : ir::Scalar{type, bits, 0});
+  }
+  at[ir::Var::QLen] = launch.args.q_len;
+  at[ir::Var::KvLen] = launch.args.kv_len;
+  at[ir::Var::QOffset] = launch.args.q_offset;
+  at[ir::Var::BatchSize] = launch.args.batch_size;
+  at[ir::Var::NumHeads] = launch.args.num_heads;
+  at[ir::Var::NumKvHeads] = launch.args.num_kv_heads;
+  at[ir::Var::HeadDim] = launch.problem.head_dim;
+  return interp::Evaluator(function, function.result("p"))(at).real;
+}
+
+}  // namespace
+
+std::optional<Error> take_dropout(const Signature& signature, const AttentionInputs& inputs,
+                                  Launch& launch) {
+  launch.problem.dropout = MJ_NO_DROPOUT;
+  if (!inputs.dropout) return std::nullopt;
+  const Dropout& wanted = *inputs.dropout;
+  double p = 0;
+  if (wanted.probability) {
+    p = *wanted.probability;
+  } else if (signature.dropout) {
+    p = probability_of(*signature.dropout, launch);
+  }
+  if (!(p >= 0 && p < 1)) {
+    return invalid(fmt::format("the dropout probability is {}; 0 to below 1 is possible", p));
+  }
+  const bool renormalise =
+      wanted.renormalise.value_or(signature.dropout && signature.dropout->renormalise);
+  const interp::Dropout dropout(p, wanted.seed, wanted.offset, renormalise);
+  if (dropout.threshold() == 0) return std::nullopt;  // nothing is dropped
+  launch.problem.dropout = renormalise ? MJ_DROPOUT_RENORMALISE : MJ_DROPOUT;
+  launch.args.dropout_key[0] = dropout.launch_key()[0];
+  launch.args.dropout_key[1] = dropout.launch_key()[1];
+  launch.args.dropout_threshold = dropout.threshold();
+  launch.args.dropout_scale = static_cast<float>(dropout.scale());
   return std::nullopt;
 }
 

@@ -18,4 +18,8 @@ std::optional<Error> take_tensors(const Signature& signature,
                                   const std::map<std::string, TensorView>& views,
                                   const std::map<std::string, Mask>& masks, Launch& launch);
 
+// After scalars and sizes. The call's probability and variant before the spec's.
+std::optional<Error> take_dropout(const Signature& signature, const AttentionInputs& inputs,
+                                  Launch& launch);
+
 }  // namespace maskjit::plan

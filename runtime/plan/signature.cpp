@@ -15,9 +15,10 @@ struct Uses {
         extremes(declared.tensors().size()),
         weights(declared.tensors().size()) {}
 
-  void add(const ir::Function& function) {
+  void add(const ir::Function& function, std::optional<ir::Value> also = {}) {
     std::vector<ir::Value> roots;
     for (const ir::Result& result : function.results()) roots.push_back(result.value);
+    if (also) roots.push_back(*also);
     for (ir::Value value : ir::reachable(function, roots)) {
       const ir::Node& node = function[value];
       switch (node.op) {
@@ -75,12 +76,20 @@ ElementType element_type_of(ir::Element element) {
   MASKJIT_CHECK(false, "no element type of views");
 }
 
-Signature signature_of(const ir::Function& function, const analysis::TileFunctions& tiles) {
+Signature signature_of(const ir::Program& program, const analysis::TileFunctions& tiles) {
+  const ir::Function& function = program.function;
   Uses uses(function);
   uses.add(function);
+  if (program.dropout) uses.add(function, program.dropout->probability);
   uses.add(tiles.tile);
   uses.add(tiles.ranges);
   Signature signature;
+  if (program.dropout) {
+    ir::Function only = function;
+    only.mutable_results() = {{"p", program.dropout->probability}};
+    signature.dropout = DropoutClause{ir::compact(only, /*drop_unused_params=*/false),
+                                      program.dropout->renormalise};
+  }
   for (size_t i = 0; i < function.params().size(); ++i) {
     const ir::Param& param = function.params()[i];
     if (param.time != ir::BindingTime::Runtime) continue;

@@ -28,12 +28,19 @@ struct TensorParameter {
   bool weighted = false;    // the kernel reads the weights of the mask
 };
 
+// The spec's dropout clause.
+struct DropoutClause {
+  ir::Function function;  // its result "p" is the probability, of run-time parameters and sizes
+  bool renormalise = false;
+};
+
 struct Signature {
   std::vector<ScalarParameter> scalars;  // by position among the run-time parameters
   std::vector<TensorParameter> tensors;  // by Function::tensors index
+  std::optional<DropoutClause> dropout;
 };
 
-Signature signature_of(const ir::Function& function, const analysis::TileFunctions& tiles);
+Signature signature_of(const ir::Program& program, const analysis::TileFunctions& tiles);
 
 ElementType element_type_of(ir::Element element);
 

@@ -8,7 +8,7 @@
 extern "C" {
 int32_t mj_head_dim, mj_head_dim_v, mj_element, mj_additive, mj_dense_results, mj_tile_q, mj_tile_k,
     mj_pairs, mj_word_multiple, mj_mask_full, mj_score_identity, mj_by_head, mj_range_count,
-    mj_weighted;
+    mj_weighted, mj_dropout;
 
 void native_forward_plan(const MjAttentionArgs*, int64_t, MjPlan*);
 void native_forward_run(const MjAttentionArgs*, const MjPlan*, int64_t, int64_t, void*);
@@ -145,6 +145,7 @@ class NativeExecutor final : public Executor {
     mj_score_identity = function[function.result("score")].op == ir::Op::Variable;
     mj_by_head = 1;
     mj_weighted = codegen::has_weights(spec);
+    mj_dropout = spec.dropout;
     mj_range_count = problem.tiles().range_count;
     Hooks hooks(problem);
     current = &hooks;

@@ -103,6 +103,7 @@ void Problem::build_program() {
   spec_.head_dim = d_.head_dim;
   spec_.head_dim_v = head_dim_v();
   spec_.additive = d_.additive;
+  spec_.dropout = d_.dropout;
   spec_.dense_results = d_.dense_results;
   spec_.short_queries = d_.q_len * (d_.num_heads / d_.num_kv_heads) <= 16;
 }
@@ -152,6 +153,9 @@ void Problem::build_operands() {
   reference_.value = value_.values;
   reference_.scale = static_cast<float>(d_.scale_factor / std::sqrt(d_.head_dim));
   reference_.q_offset = d_.kv_len - d_.q_len + d_.q_offset_delta;
+  if (d_.dropout != MJ_NO_DROPOUT) {
+    reference_.dropout.emplace(0.3, d_.seed, 3, d_.dropout == MJ_DROPOUT_RENORMALISE);
+  }
   if (d_.additive == MJ_NONE) return;
   const int64_t extra = d_.additive_broadcast ? 0 : 3;
   const auto entry = [&](size_t) {
@@ -442,6 +446,12 @@ Results Problem::launch(MjPlanFunction plan_function, MjRunFunction run, int thr
   args.q_offset = *reference_.q_offset;
   args.scale = static_cast<float>(*reference_.scale);
   args.row_max_over_all = d_.dense_results;
+  if (const auto& dropout = reference_.dropout) {
+    args.dropout_key[0] = dropout->launch_key()[0];
+    args.dropout_key[1] = dropout->launch_key()[1];
+    args.dropout_threshold = dropout->threshold();
+    args.dropout_scale = static_cast<float>(dropout->scale());
+  }
   args.scalars = scalars_.data();
   args.tensors = tensors_.data();
   MjPlan plan{};
@@ -556,7 +566,12 @@ Results Problem::plain() const {
               active[static_cast<size_t>(j)] && !empty
                   ? std::exp(logits[static_cast<size_t>(j)] - m) / kept[static_cast<size_t>(j)]
                   : 0.0f;
-          l += e;
+          const bool renormalise = d_.dropout == MJ_DROPOUT_RENORMALISE;
+          if (!renormalise) l += e;
+          if (const auto& dropout = reference_.dropout) {
+            e *= dropout->keeps(b, h, i, j) ? static_cast<float>(dropout->scale()) : 0.0f;
+          }
+          if (renormalise) l += e;
           logits[static_cast<size_t>(j)] = e;
           e = static_cast<float>(round_to(d_.element, e));
           const double* v = value_.values.data() + (kv * d_.kv_len + j) * columns;
@@ -565,13 +580,14 @@ Results Problem::plain() const {
         }
         const float reported = d_.dense_results ? all : m;
         const float rescale = empty ? 0.0f : std::exp(m - reported);
-        for (float s : sums) r.output.push_back(empty ? 0 : round_to(d_.element, s / l));
+        const bool nothing = empty || l == 0;
+        for (float s : sums) r.output.push_back(nothing ? 0 : round_to(d_.element, s / l));
         for (float s : sums) r.numerator.push_back(s * rescale);
         r.denominator.push_back(l * rescale);
         r.row_max.push_back(reported);
         r.lse.push_back(empty ? -INFINITY : m + std::log(l));
         if (d_.dense_results) {
-          for (float e : logits) r.weights.push_back(empty ? 0 : e / l);
+          for (float e : logits) r.weights.push_back(nothing ? 0 : e / l);
         }
       }
     }

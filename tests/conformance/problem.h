@@ -28,11 +28,12 @@ struct ProblemDescription {
       true;  // [1, 1, q_len, kv_len], else [batch, num_heads, q_len, kv_len + 3]
   std::map<std::string, double> runtime;
   std::map<std::string, driver::ParamValue> baked;
-  bool host_only = false;      // it needs what device kernels do not have
-  bool weighted = true;        // explicit masks have weights
-  bool dense_results = false;  // weights, and the row maximum over all keys
-  int64_t q_offset_delta = 0;  // added to kv_len - q_len
-  double scale_factor = 1;     // of 1 / sqrt(head_dim); may be negative or 0
+  bool host_only = false;             // it needs what device kernels do not have
+  MjDropout dropout = MJ_NO_DROPOUT;  // of p = 0.3
+  bool weighted = true;               // explicit masks have weights
+  bool dense_results = false;         // weights, and the row maximum over all keys
+  int64_t q_offset_delta = 0;         // added to kv_len - q_len
+  double scale_factor = 1;            // of 1 / sqrt(head_dim); may be negative or 0
   uint64_t seed = 1;
 
   std::string print() const;

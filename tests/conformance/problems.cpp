@@ -127,6 +127,28 @@ std::vector<ProblemDescription> conformance_problems() {
     p.seed = 2000 + i;
     problems.push_back(p);
   }
+  for (size_t i = 0; i < 24; ++i) {
+    const Shape& shape = shapes[(i * 7 + i / 15) % shapes.size()];
+    const auto& kind = i % 3 == 2 ? explicit_masks() : masks();
+    const NamedMask& mask = kind[i % kind.size()];
+    ProblemDescription p;
+    p.mask = mask.text;
+    p.runtime = mask.runtime;
+    p.batch = shape.batch;
+    p.num_heads = shape.num_heads;
+    p.num_kv_heads = shape.num_kv_heads;
+    p.q_len = shape.q_len;
+    p.kv_len = shape.kv_len;
+    p.head_dim = dims[(i * 3 + i / 10) % std::size(dims)];
+    p.element = elements[(i + i / 5) % std::size(elements)];
+    p.additive = i % 7 == 3 ? MJ_F32 : MJ_NONE;
+    p.layout = layouts[(i + i / 3) % std::size(layouts)];
+    p.dense_results = i % 4 == 1;
+    p.host_only = true;
+    p.dropout = i % 2 == 0 ? MJ_DROPOUT : MJ_DROPOUT_RENORMALISE;
+    p.seed = 3000 + i;
+    problems.push_back(p);
+  }
   return problems;
 }
 

@@ -47,13 +47,6 @@ Result<KernelChoice> choose_kernel(const Spec& spec, const KernelOptions& option
         ErrorKind::Unsupported,
         fmt::format("'{}' has selectors (then): there is no kernel for those", spec.program.name));
   }
-  if (const auto& dropout = spec.bound.program.dropout) {
-    const ir::Node& p = spec.bound.program.function[dropout->probability];
-    if (p.op != ir::Op::Const || p.constant.as_double() != 0) {
-      return error(ErrorKind::Unsupported,
-                   fmt::format("'{}' has dropout: there is no kernel for that", spec.program.name));
-    }
-  }
   KernelChoice choice;
   choice.target = codegen::Target::host();
   if (!options.target.empty()) {

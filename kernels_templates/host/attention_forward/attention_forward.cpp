@@ -192,7 +192,8 @@ MJ_OUTLINE void write_weights(const MjAttentionArgs* args, const RowBlock& block
       float* out = static_cast<float*>(const_cast<void*>(
           row_of(args->weights, MJ_F32, block.batch, block.head_of(r), block.query_of(r))));
       const float m = s.maximum[t * mj_tile_q + r];
-      const bool none = tile_class == 0 || m == kNegativeInfinity;
+      const bool dropped = mj_dropout != MJ_NO_DROPOUT && s.total[t * mj_tile_q + r] == 0.0f;
+      const bool none = tile_class == 0 || m == kNegativeInfinity || dropped;
       const float inverse = none ? 0.0f : 1.0f / s.total[t * mj_tile_q + r];
       float* x = s.scores + r * mj_tile_k;
       if (!none) mj_exponentials(x, mj_tile_k, factor, m);

@@ -22,6 +22,7 @@
 #define mj_round_pairs MJ_OF_ISA(mj_round_pairs, MJ_ISA)
 #define mj_row_maximum MJ_OF_ISA(mj_row_maximum, MJ_ISA)
 #define mj_row_sum MJ_OF_ISA(mj_row_sum, MJ_ISA)
+#define mj_drop_out MJ_OF_ISA(mj_drop_out, MJ_ISA)
 #define mj_bit_tile MJ_OF_ISA(mj_bit_tile, MJ_ISA)
 #define mj_softmax_rows MJ_OF_ISA(mj_softmax_rows, MJ_ISA)
 #define mj_exponentials MJ_OF_ISA(mj_exponentials, MJ_ISA)
@@ -89,6 +90,13 @@ float mj_row_sum(const float* x, int32_t count);
 // rescale hold rows padded to 16; rescale is left with what the rows of sums were multiplied by.
 void mj_softmax_rows(float* scores, int32_t rows, int32_t tile_k, float factor, float* maximum,
                      float* total, float* rescale, float* sums, int32_t columns);
+
+// --- Dropout.
+
+// x[j], j < count, of the weights of row [batch, head, query] and the keys k_begin + j becomes 0 or
+// x[j] / (1 - p); returns the sum of the result.
+float mj_drop_out(const MjAttentionArgs* args, int32_t batch, int32_t head, int64_t query,
+                  int64_t k_begin, int32_t count, float* x);
 
 // --- Explicit masks.
 

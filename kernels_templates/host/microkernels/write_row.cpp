@@ -26,7 +26,8 @@ extern "C" void mj_write_row(const MjAttentionArgs* args, int32_t element, int32
                              int32_t batch, int32_t head, int64_t query, const float* sums, float m,
                              float l, float reported) {
   using namespace mj;
-  const bool empty = m == kNegativeInfinity;
+  // Dropout may leave nothing of a row.
+  const bool empty = m == kNegativeInfinity || l == 0.0f;
   if (args->output.data != nullptr) {
     char* out =
         static_cast<char*>(const_cast<void*>(row_of(args->output, element, batch, head, query)));

@@ -44,6 +44,46 @@ TEST(Attention, Shapes) {
   expect_reference(engine(), {.q_len = 20, .kv_len = 40, .head_dim = 300, .head_dim_v = 257});
 }
 
+// Numerators and denominators are those of code that subtracts the maximum over all keys, also
+// where the active keys are so far below it that they vanish; the output is right all the same.
+TEST(Attention, RowMaximumOverAllKeys) {
+  Tensor query(ElementType::F32, {1, 1, 2, 1}), key(ElementType::F32, {1, 1, 3, 1}),
+      value(ElementType::F32, {1, 1, 3, 1});
+  const double keys[] = {1, 2, 4}, values[] = {3, 5, 7}, queries[] = {1, 200};
+  for (int i = 0; i < 3; ++i) key.set(i, keys[i]), value.set(i, values[i]);
+  for (int i = 0; i < 2; ++i) query.set(i, queries[i]);
+  const std::vector<int64_t> rows = {1, 1, 2};
+  Tensor output(ElementType::F32, {1, 1, 2, 1}), numerator(ElementType::F32, {1, 1, 2, 1}),
+      denominator(ElementType::F32, rows), row_max(ElementType::F32, rows),
+      lse(ElementType::F32, rows);
+  AttentionInputs inputs{.query = query.view(), .key = key.view(), .value = value.view()};
+  inputs.scale = 1.0f;
+  const auto attention = *engine().load_text("masker main() = k < 2")->bind();
+  for (const bool over_all : {false, true}) {
+    inputs.row_max_over_all = over_all;
+    const Status done = attention.run(inputs, {.output = output.view(),
+                                               .lse = lse.view(),
+                                               .row_max = row_max.view(),
+                                               .numerator = numerator.view(),
+                                               .denominator = denominator.view()});
+    ASSERT_TRUE(done) << done.error().message;
+    // Row 0: logits 1 and 2 are active, 4 is not. Row 1: 200 and 400 against 800.
+    const double m = over_all ? 4 : 2;
+    EXPECT_FLOAT_EQ(static_cast<float>(row_max.at(0)), static_cast<float>(m));
+    const double below = std::exp(1 - m), above = std::exp(2 - m);
+    EXPECT_NEAR(denominator.at(0), below + above, 1e-6);
+    EXPECT_NEAR(numerator.at(0), 3 * below + 5 * above, 2e-6);
+    EXPECT_NEAR(output.at(0), (3 * std::exp(-1.0) + 5) / (std::exp(-1.0) + 1), 2e-6);
+    EXPECT_NEAR(lse.at(0), 2 + std::log1p(std::exp(-1.0)), 1e-6);
+    // Logits of that size leave five digits in f32.
+    EXPECT_NEAR(row_max.at(1), over_all ? 800 : 400, 1e-4);
+    EXPECT_NEAR(denominator.at(1), over_all ? 0 : 1, 5e-5);
+    EXPECT_NEAR(numerator.at(1), over_all ? 0 : 5, 2.5e-4);
+    EXPECT_FLOAT_EQ(static_cast<float>(output.at(1)), 5);
+    EXPECT_NEAR(lse.at(1), 400, 1e-4);
+  }
+}
+
 TEST(Attention, AdditiveMasks) {
   for (ElementType type :
        {ElementType::Bool, ElementType::F32, ElementType::F16, ElementType::BF16}) {

@@ -82,7 +82,7 @@ TEST(Engine, BindingErrorsAreDiagnostics) {
   EXPECT_EQ(open->parameters()[0].binding_time, "tensor");
 }
 
-TEST(Engine, SelectorsAndDropoutAreRefusedByName) {
+TEST(Engine, SelectorsAreRefusedByName) {
   const Engine engine(memory_only());
   const auto spec =
       engine.load_text("attention main() { mask causal() & (sink(4) then top_k(10)) }");
@@ -93,12 +93,6 @@ TEST(Engine, SelectorsAndDropoutAreRefusedByName) {
   EXPECT_EQ(bound.error().message,
             fmt::format("'main' uses the selector top_k: selectors are not available on {} yet",
                         engine.state().target.print()));
-  const auto dropout =
-      engine.load_text("attention main(p: float = 0.1) { mask causal() dropout p }");
-  ASSERT_TRUE(dropout) << dropout.error().message;
-  ASSERT_FALSE(dropout->bind());
-  EXPECT_EQ(dropout->bind().error().kind, ErrorKind::Unsupported);
-  EXPECT_TRUE(dropout->bind({{"p", 0.0}}));
 }
 
 class EngineCache : public ::testing::Test {

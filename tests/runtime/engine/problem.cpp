@@ -209,6 +209,7 @@ void expect_reference(const Engine& engine, const Problem& p) {
   inputs.q_offset = p.q_offset;
   inputs.runtime = p.runtime;
   inputs.row_max_over_all = p.row_max_over_all;
+  inputs.dropout = p.dropout;
   for (const auto& [name, tensor] : p.tensors) inputs.tensors.emplace(name, tensor.view());
 
   interp::AttentionInputs reference;
@@ -221,6 +222,11 @@ void expect_reference(const Engine& engine, const Problem& p) {
   reference.value = value_values;
   if (p.scale) reference.scale = *p.scale;
   reference.q_offset = p.q_offset;
+
+  if (p.dropout) {
+    reference.dropout.emplace(*p.dropout->probability, p.dropout->seed, p.dropout->offset,
+                              p.dropout->renormalise.value_or(false));
+  }
 
   Tensor additive;
   std::vector<double> additive_values;

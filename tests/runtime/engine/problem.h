@@ -51,6 +51,7 @@ struct Problem {
   Values runtime = {};
   std::map<std::string, Tensor> tensors = {};
   std::map<std::string, Mask> masks = {};
+  std::optional<Dropout> dropout = {};  // with its probability
   std::optional<float> scale = {};
   std::optional<int64_t> q_offset = {};
   bool row_max_over_all = false;
