@@ -256,6 +256,7 @@ uint64_t round_half(double x, bool brain) {
   const uint64_t sign = std::signbit(x) ? 0x8000 : 0;
   const double a = std::fabs(x);
   if (a == 0) return sign;
+  if (std::isinf(a)) return sign | (brain ? 0x7F80 : 0x7C00);
   int e = std::max(std::ilogb(a), least);
   const double unit = std::ldexp(1.0, e - mantissa);
   double steps = std::nearbyint(a / unit);  // exact quotient: unit is a power of two

@@ -105,7 +105,8 @@ TEST(EmulatorInteger, Mad) {
       const auto product = static_cast<unsigned __int128>(a) * static_cast<unsigned __int128>(b);
       const Int top =
           is_signed_type(type) ? static_cast<Int>(product) >> n : static_cast<Int>(product >> n);
-      ASSERT_EQ(low[i], wrap(static_cast<Int>(product) + c, n)) << type;
+      const auto sum = static_cast<unsigned __int128>(product) + static_cast<unsigned __int128>(c);
+      ASSERT_EQ(low[i], wrap(static_cast<Int>(sum), n)) << type;
       ASSERT_EQ(high[i], wrap(top + c, n)) << type;
       ASSERT_EQ(sad[i], wrap(c + (a < b ? b - a : a - b), n)) << type;
     }

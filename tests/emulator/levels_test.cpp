@@ -62,7 +62,8 @@ TEST(EmulatorLevels, EqualResults) {
           in.immediate = op == static_cast<int>(AluOp::Permute) ? static_cast<uint32_t>(variant % 7)
                          : op == static_cast<int>(AluOp::TestProperty)
                              ? static_cast<uint32_t>(variant % 6)
-                             : static_cast<uint32_t>(random() % 256);
+                             : static_cast<uint32_t>(
+                                   random() % (op == static_cast<int>(AluOp::Lop3) ? 256 : 2));
           if (in.op == AluOp::Convert) {
             if (type == 0 || source == 0 ||
                 (is_float(in.type) && bytes_of(in.type) == 4 && in.type != ScalarType::F32 &&
