@@ -25,6 +25,8 @@ std::vector<std::shared_ptr<Executor>> executors() {
   all.push_back(jit_executor(host, 3, "host/attention_forward"));
   all.push_back(jit_executor(host, 3, "host/attention_reference"));
 #endif
+  all.push_back(emulator_executor("sm_80"));
+  all.push_back(emulator_executor("sm_80", "nvptx/attention_reference"));
   return all;
 }
 

@@ -26,4 +26,8 @@ std::unique_ptr<Executor> native_executor(const std::string& template_name);
 std::unique_ptr<Executor> jit_executor(const std::string& target, int opt_level,
                                        const std::string& template_name = {});
 
+// A device template's PTX on the emulator. `template_name` empty: the one that is selected.
+std::unique_ptr<Executor> emulator_executor(const std::string& target,
+                                            const std::string& template_name = {});
+
 }  // namespace maskjit::conformance

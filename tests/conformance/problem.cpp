@@ -418,6 +418,26 @@ void Problem::build_tensors() {
 }
 
 Results Problem::launch(MjPlanFunction plan_function, MjRunFunction run, int threads) const {
+  return launch([&](const MjAttentionArgs& args, const std::vector<Buffer>&) {
+    MjPlan plan{};
+    plan_function(&args, threads, &plan);
+    const auto aligned = [](std::vector<uint8_t>& storage, int64_t bytes) {
+      storage.assign(static_cast<size_t>(bytes) + 64, 0xFF);  // NaN in every type
+      const auto address = reinterpret_cast<uintptr_t>(storage.data());
+      return static_cast<void*>(storage.data() + (64 - address % 64) % 64);
+    };
+    std::vector<uint8_t> workspace, scratch_bytes;
+    plan.workspace = aligned(workspace, plan.workspace_bytes);
+    for (int64_t phase = 0; phase < 2; ++phase) {
+      for (int64_t item = 0; item < plan.phase_items[phase]; ++item) {
+        run(&args, &plan, phase, item, aligned(scratch_bytes, plan.scratch_bytes));
+      }
+    }
+  });
+}
+
+Results Problem::launch(
+    const std::function<void(const MjAttentionArgs&, const std::vector<Buffer>&)>& body) const {
   const int64_t rows = d_.batch * d_.num_heads * d_.q_len;
   const auto poison = [](size_t) { return std::numeric_limits<double>::quiet_NaN(); };
   OperandData output = operand(d_.num_heads, d_.q_len, head_dim_v(), d_.element, d_.layout, poison);
@@ -454,20 +474,28 @@ Results Problem::launch(MjPlanFunction plan_function, MjRunFunction run, int thr
   }
   args.scalars = scalars_.data();
   args.tensors = tensors_.data();
-  MjPlan plan{};
-  plan_function(&args, threads, &plan);
-  const auto aligned = [](std::vector<uint8_t>& storage, int64_t bytes) {
-    storage.assign(static_cast<size_t>(bytes) + 64, 0xFF);  // NaN in every type
-    const auto address = reinterpret_cast<uintptr_t>(storage.data());
-    return static_cast<void*>(storage.data() + (64 - address % 64) % 64);
+  std::vector<Buffer> buffers;
+  // Operands are read only; a kernel that writes one would change the next executor's input.
+  const auto add = [&](const char* name, const void* data, size_t bytes) {
+    if (bytes > 0) buffers.push_back({name, const_cast<void*>(data), bytes});
   };
-  std::vector<uint8_t> workspace, scratch_bytes;
-  plan.workspace = aligned(workspace, plan.workspace_bytes);
-  for (int64_t phase = 0; phase < 2; ++phase) {
-    for (int64_t item = 0; item < plan.phase_items[phase]; ++item) {
-      run(&args, &plan, phase, item, aligned(scratch_bytes, plan.scratch_bytes));
-    }
-  }
+  const auto add_vector = [&](const char* name, const auto& vector) {
+    add(name, vector.data(), vector.size() * sizeof(vector[0]));
+  };
+  add_vector("query", query_.bytes);
+  add_vector("key", key_.bytes);
+  add_vector("value", value_.bytes);
+  add_vector("additive mask", additive_.bytes);
+  add_vector("output", output.bytes);
+  add_vector("numerator", numerator.bytes);
+  add_vector("weights", weights.bytes);
+  add_vector("lse", lse);
+  add_vector("row maximum", row_max);
+  add_vector("denominator", denominator);
+  for (const auto& bytes : tensor_bytes_) add_vector("tensor", bytes);
+  for (const auto& summary : summary_ints_) add_vector("tensor summary", summary);
+  for (const auto& summary : summary_floats_) add_vector("tensor summary", summary);
+  body(args, buffers);
   Results results;
   const auto gather = [&](const OperandData& data, int64_t columns, MjElement element) {
     std::vector<double> values;

@@ -52,6 +52,13 @@ struct Results {
   std::vector<double> weights;                    // [B, Hq, Lq, Lk] or empty
 };
 
+// Memory of an operand or result.
+struct Buffer {
+  std::string name;
+  void* data = nullptr;
+  size_t bytes = 0;
+};
+
 class Problem {
  public:
   explicit Problem(const ProblemDescription& description);
@@ -60,11 +67,16 @@ class Problem {
   const ir::Program& program() const { return bound_.program; }
   const analysis::TileFunctions& tiles() const { return bound_.tiles; }
   const codegen::ProblemSpec& spec() const { return spec_; }
+  const std::vector<int64_t>& scalars() const { return scalars_; }
+  const std::vector<MjTensor>& tensors() const { return tensors_; }
   const interp::AttentionInputs& reference_inputs() const { return reference_; }
   int head_dim_v() const { return d_.head_dim_v == 0 ? d_.head_dim : d_.head_dim_v; }
 
   // Runs a kernel given by its entry points on poisoned outputs and reads back what it wrote.
   Results launch(MjPlanFunction plan, MjRunFunction run, int threads) const;
+  // The same for whatever runs it; `buffers` are all that the arguments point into.
+  Results launch(const std::function<void(const MjAttentionArgs& args,
+                                          const std::vector<Buffer>& buffers)>& body) const;
   // The f64 reference, and straightforward attention in the problem's own precision: what errors
   // are measured against and relative to.
   Results reference() const;

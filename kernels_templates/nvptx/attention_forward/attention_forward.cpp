@@ -63,15 +63,30 @@ MJ_INLINE void load_tile(uint32_t to, int pitch, const char* from, int64_t row_s
   const int thread = thread_index();
   if (columns * bytes % 16 == 0 && wide) {
     const int chunks = columns * bytes / 16;
+    if (threads % chunks == 0) {
+      // A thread keeps its chunk of the row and steps down the rows: one address to carry.
+      const int step = threads / chunks;
+      int row = thread / chunks;
+      const char* source = from + row * stride + thread % chunks * 16;
+      uint32_t at = to + static_cast<uint32_t>(row * pitch + thread % chunks * 16);
+      MJ_UNROLL
+      for (int first = 0; first < rows; first += step) {
+        if (rows % step != 0 && row >= rows) break;
+        copy_async(at, source, row < present);
+        row += step;
+        source += step * stride;
+        at += static_cast<uint32_t>(step * pitch);
+      }
+      return;
+    }
     MJ_UNROLL
     for (int start = 0; start < rows * chunks; start += threads) {
       const int i = start + thread;
       if (rows * chunks % threads != 0 && i >= rows * chunks) break;
       const int row = i / chunks;
       const int chunk = i % chunks;
-      const bool here = row < present;
       copy_async(to + static_cast<uint32_t>(row * pitch + chunk * 16),
-                 from + (here ? row * stride + chunk * 16 : 0), here);
+                 from + row * stride + chunk * 16, row < present);
     }
     return;
   }
