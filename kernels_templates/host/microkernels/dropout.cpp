@@ -8,40 +8,52 @@ namespace {
 
 typedef uint64_t U64x8 __attribute__((ext_vector_type(8)));
 
-struct Product {
-  U32x16 high, low;
+// Sixteen 32-bit numbers as the multiplication of 64-bit lanes takes them: those of the even and of
+// the odd lanes, each in the lower half of a lane. What is in the upper halves does not matter.
+struct Halves {
+  U64x8 even, odd;
 };
 
-// The 64-bit products of even and odd lanes apart, as instructions have them.
-MJ_INLINE Product multiply(U32x16 a, uint32_t b) {
-  const U64x8 wide = __builtin_bit_cast(U64x8, a);
-  const U64x8 even = (wide & 0xFFFFFFFFu) * uint64_t{b};
-  const U64x8 odd = (wide >> 32) * uint64_t{b};
-  const U64x8 upper = U64x8(0xFFFFFFFF00000000u);
-  return {__builtin_bit_cast(U32x16, (even >> 32) | (odd & upper)),
-          __builtin_bit_cast(U32x16, (even & 0xFFFFFFFFu) | (odd << 32))};
+MJ_INLINE Halves multiply(Halves a, uint32_t b) {
+  return {(a.even & 0xFFFFFFFFu) * uint64_t{b}, (a.odd & 0xFFFFFFFFu) * uint64_t{b}};
+}
+
+// upper half of the product ^ b ^ key
+MJ_INLINE Halves mix(Halves product, Halves b, uint32_t key) {
+  return {(product.even >> 32) ^ b.even ^ U64x8(key), (product.odd >> 32) ^ b.odd ^ U64x8(key)};
+}
+
+MJ_INLINE U32x16 interleave(Halves a) {
+  return __builtin_shufflevector(__builtin_bit_cast(U32x16, a.even),
+                                 __builtin_bit_cast(U32x16, a.odd), 0, 16, 2, 18, 4, 20, 6, 22, 8,
+                                 24, 10, 26, 12, 28, 14, 30);
 }
 
 struct Words {
   U32x16 words[4];
 };
 
-MJ_INLINE Words philox(U32x16 first, uint32_t second, uint32_t third, uint32_t fourth,
+// Of the counters (first + lane, second, third, fourth).
+MJ_INLINE Words philox(uint32_t first, uint32_t second, uint32_t third, uint32_t fourth,
                        const uint32_t* key) {
-  U32x16 c0 = first, c1 = U32x16(second), c2 = U32x16(third), c3 = U32x16(fourth);
+  const U64x8 even = {0, 2, 4, 6, 8, 10, 12, 14};
+  Halves c0 = {U64x8(first) + even, U64x8(first) + even + 1};
+  Halves c1 = {U64x8(second), U64x8(second)};
+  Halves c2 = {U64x8(third), U64x8(third)};
+  Halves c3 = {U64x8(fourth), U64x8(fourth)};
   uint32_t k0 = key[0], k1 = key[1];
 #pragma clang loop unroll(full)
   for (int round = 0; round < 10; ++round) {
-    const Product a = multiply(c0, 0xD2511F53u);
-    const Product b = multiply(c2, 0xCD9E8D57u);
-    c0 = b.high ^ c1 ^ U32x16(k0);
-    c1 = b.low;
-    c2 = a.high ^ c3 ^ U32x16(k1);
-    c3 = a.low;
+    const Halves a = multiply(c0, 0xD2511F53u);
+    const Halves b = multiply(c2, 0xCD9E8D57u);
+    c0 = mix(b, c1, k0);
+    c1 = b;
+    c2 = mix(a, c3, k1);
+    c3 = a;
     k0 += 0x9E3779B9u;
     k1 += 0xBB67AE85u;
   }
-  return {{c0, c1, c2, c3}};
+  return {{interleave(c0), interleave(c1), interleave(c2), interleave(c3)}};
 }
 
 }  // namespace
@@ -50,7 +62,6 @@ MJ_INLINE Words philox(U32x16 first, uint32_t second, uint32_t third, uint32_t f
 extern "C" float mj_drop_out(const MjAttentionArgs* args, int32_t batch, int32_t head,
                              int64_t query, int64_t k_begin, int32_t count, float* x) {
   using namespace mj;
-  const U32x16 lanes = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
   const U32x16 threshold = U32x16(args->dropout_threshold);
   const F32x16 scale = splat(args->dropout_scale);
   F32x16 total = splat(0.0f);
@@ -58,7 +69,7 @@ extern "C" float mj_drop_out(const MjAttentionArgs* args, int32_t batch, int32_t
   const int64_t k_end = k_begin + count;
   for (int64_t block = k_begin / 64 * 64; block < k_end; block += 64) {
     const Words numbers =
-        philox(U32x16(static_cast<uint32_t>(block / 4)) + lanes, static_cast<uint32_t>(query),
+        philox(static_cast<uint32_t>(block / 4), static_cast<uint32_t>(query),
                static_cast<uint32_t>(head), static_cast<uint32_t>(batch), args->dropout_key);
 #pragma clang loop unroll(full)
     for (int w = 0; w < 4; ++w) {
@@ -72,11 +83,12 @@ extern "C" float mj_drop_out(const MjAttentionArgs* args, int32_t batch, int32_t
         total += left;
         continue;
       }
-      for (int i = 0; i < kLanes; ++i) {
-        if (k + i < k_begin || k + i >= k_end) continue;
-        at[i] *= factor[i];
-        rest += at[i];
-      }
+      float factors[kLanes];
+      store(factors, factor);
+      const int first = k < k_begin ? static_cast<int>(k_begin - k) : 0;
+      const int last = k + kLanes > k_end ? static_cast<int>(k_end - k) : kLanes;
+#pragma clang loop vectorize(disable) unroll(disable)
+      for (int i = first; i < last; ++i) rest += at[i] *= factors[i];
     }
   }
   return sum(total) + rest;
