@@ -42,6 +42,28 @@ class Parameter:
     default: str
 
 
+@dataclasses.dataclass(frozen=True)
+class Dropout:
+    """Dropout of attention weights, for training.
+
+    Which weights are dropped follows from seed, offset and the place of the weight alone, not from tile sizes or threads.
+    Calls with one seed draw independent numbers if their offsets differ.
+    """
+
+    #: [0, 1); default: the spec's dropout clause, else 0.
+    probability: float | None = None
+    #: Default: drawn from torch's generator at each call.
+    seed: int | None = None
+    offset: int = 0
+    #: False: weights are normalised first, as in eager attention. True: what is left is normalised. Default: as the clause
+    #: says, else False.
+    renormalise: bool | None = None
+
+    def _arguments(self) -> tuple[int, int, float | None, bool | None]:
+        seed = int(torch.empty((), dtype=torch.int64).random_()) if self.seed is None else self.seed
+        return seed, self.offset, self.probability, self.renormalise
+
+
 class Attention:
     """A compiled spec. Kernels are made when a kind of problem (types, head dimensions) is first met, and kept.
 
@@ -72,6 +94,7 @@ class Attention:
         scale: float | None = None,
         q_offset: int | None = None,
         transposed: bool = False,
+        dropout: Dropout | None = None,
         parameters: Mapping[str, Argument] | None = None,
         **named: Argument,
     ) -> Tensor:
@@ -87,6 +110,7 @@ class Attention:
             scale: of the logits; default 1 / sqrt(D).
             q_offset: position of query row 0 among the keys; default Lk - Lq, which aligns the last ones.
             transposed: the result is [B, Lq, Hq, Dv], as eager attention in transformers returns it.
+            dropout: given in training; without it nothing is dropped.
             parameters, named: the spec's run-time parameters, tensors and explicit masks, by name.
 
         Returns:
@@ -96,10 +120,10 @@ class Attention:
             ValueError: a wrong shape, type, device or parameter; the message names both sides.
             NotImplementedError: a gradient is wanted, or no kernel can do what is asked.
         """
-        if not named and parameters is None:
+        if not named and parameters is None and dropout is None:
             return _attention(query, key, value, *self._spec, attn_mask, scale, q_offset, transposed)
-        by_kind = _by_kind(parameters, named)
-        return _attention(query, key, value, *self._spec, attn_mask, scale, q_offset, transposed, *by_kind)
+        more = (*_by_kind(parameters, named), *(() if dropout is None else dropout._arguments()))
+        return _attention(query, key, value, *self._spec, attn_mask, scale, q_offset, transposed, *more)
 
     def results(
         self,
@@ -112,6 +136,7 @@ class Attention:
         scale: float | None = None,
         q_offset: int | None = None,
         transposed: bool = False,
+        dropout: Dropout | None = None,
         row_max_over_all: bool = False,
         parameters: Mapping[str, Argument] | None = None,
         **named: Argument,
@@ -142,6 +167,7 @@ class Attention:
                 q_offset,
                 transposed,
                 *_by_kind(parameters, named),
+                *(() if dropout is None else dropout._arguments()),
                 results=list(results),
                 row_max_over_all=row_max_over_all,
             )

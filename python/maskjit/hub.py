@@ -20,7 +20,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from maskjit._attention import Attention, compile
+from maskjit._attention import Attention, Dropout, compile
 from maskjit._mask import Mask
 
 
@@ -186,7 +186,7 @@ class ResearchAttention:
         join = " | " if all(isinstance(masker, _STATIC) for masker in maskers) else " then "
         #: The mask as an expression of the language; without maskers every key takes part.
         self.spec = join.join(stages) or "full()"
-        self._attention(False)  # what is wrong with it is said here
+        self._attn = _compiled(self.spec, "")  # what is wrong with it is said here
 
     @classmethod
     def create_from_config(cls, config: ResearchAttentionConfig) -> ResearchAttention:
@@ -212,8 +212,7 @@ class ResearchAttention:
         Shapes as in get_attention_denominator. `sparse_meta_data` is not needed: maskers keep nothing between calls.
         """
         get_num_key_value_groups(queries, keys)
-        probability = _dropout(module, dropout)
-        got = self._attention(probability > 0).results(
+        got = self._attn.results(
             queries,
             keys,
             values,
@@ -221,12 +220,9 @@ class ResearchAttention:
             attn_mask=attention_mask,
             scale=scaling,
             transposed=True,
-            **({"p": probability} if probability > 0 else {}),
+            dropout=_dropout(module, dropout),
         )
         return got[0], got[1] if return_attention_weights else None
-
-    def _attention(self, with_dropout: bool) -> Attention:
-        return _compiled(self.spec, "", with_dropout)
 
 
 def create_from_config(config: ResearchAttentionConfig) -> ResearchAttention:
@@ -234,19 +230,15 @@ def create_from_config(config: ResearchAttentionConfig) -> ResearchAttention:
 
 
 @functools.cache
-def _compiled(mask: str, parameter: str, with_dropout: bool) -> Attention:
-    """Attention with this mask, and with dropout before normalisation where that is on."""
-    parameters = ", ".join(text for text in (parameter, "runtime p: float" if with_dropout else "") if text)
-    dropout = "dropout p renormalise" if with_dropout else ""
-    return compile(f"attention hub({parameters}) {{ mask {mask} {dropout} }}")
+def _compiled(mask: str, parameter: str) -> Attention:
+    return compile(f"attention hub({parameter}) {{ mask {mask} }}")
 
 
 def _results(module, queries, keys, values, attention_mask, scaling, dropout, mask, results) -> tuple[Tensor, ...]:
     get_num_key_value_groups(queries, keys)
-    probability = _dropout(module, dropout)
-    given: dict[str, Any] = {"p": probability} if probability > 0 else {}
+    given: dict[str, Any] = {}
     if mask is None:
-        attn = _compiled("full()", "", probability > 0)
+        attn = _compiled("full()", "")
     else:
         wanted = (*queries.shape[:3], keys.shape[2])
         if not isinstance(mask, Mask):
@@ -254,7 +246,7 @@ def _results(module, queries, keys, values, attention_mask, scaling, dropout, ma
         if mask.shape != wanted:
             raise ValueError(f"the mask has shape {list(mask.shape)}, but the queries and keys need {list(wanted)}")
         given["m"] = mask
-        attn = _compiled("explicit(m)", "m: tensor<bit>[batch, num_heads, q_len, kv_len]", probability > 0)
+        attn = _compiled("explicit(m)", "m: tensor<bit>[batch, num_heads, q_len, kv_len]")
     return attn.results(
         queries,
         keys,
@@ -264,13 +256,15 @@ def _results(module, queries, keys, values, attention_mask, scaling, dropout, ma
         scale=scaling,
         transposed=True,
         row_max_over_all="numerator" in results or "denominator" in results,
+        dropout=_dropout(module, dropout),
         parameters=given,
     )
 
 
-def _dropout(module: nn.Module | bool | None, dropout: float) -> float:
+def _dropout(module: nn.Module | bool | None, dropout: float) -> Dropout | None:
+    """Applied before normalisation, as that code does; seeds come from torch's generator."""
     training = module if isinstance(module, bool) else bool(getattr(module, "training", False))
-    return dropout if training else 0.0
+    return Dropout(dropout, renormalise=True) if training and dropout > 0 else None
 
 
 def _stage(masker: MaskerConfig) -> str:

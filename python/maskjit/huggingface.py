@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from maskjit._attention import Attention
+from maskjit._attention import Attention, Dropout
 
 # What some models hand to their attention function and a spec would have to say.
 _IN_THE_SPEC = ("softcap", "s_aux", "position_bias", "head_mask")
@@ -40,13 +40,18 @@ def register(name: str, attn: Attention, **parameters: Tensor | bool | int | flo
         **kwargs: Any,
     ) -> tuple[Tensor, None]:
         """[B, H, L, D] of query, key and value -> [B, L, Hq, Dv]; no weights."""
-        if dropout > 0:
-            raise NotImplementedError(f"{type(module).__name__} wants dropout {dropout}; call model.eval()")
         for argument in _IN_THE_SPEC:
             if kwargs.get(argument) is not None:
                 raise NotImplementedError(f"{type(module).__name__} gives {argument}: the spec must have that as a score")
         output = attn(
-            query, key, value, attn_mask=attention_mask, scale=scaling, transposed=True, parameters=parameters or None
+            query,
+            key,
+            value,
+            attn_mask=attention_mask,
+            scale=scaling,
+            transposed=True,
+            dropout=Dropout(dropout) if dropout > 0 else None,
+            parameters=parameters or None,
         )
         return output, None
 

@@ -57,6 +57,7 @@ struct Operands {
     inputs.runtime = options.runtime;
     if (options.scale) inputs.scale = static_cast<float>(*options.scale);
     inputs.q_offset = options.q_offset;
+    inputs.dropout = options.dropout;
     inputs.row_max_over_all = options.row_max_over_all;
   }
 };

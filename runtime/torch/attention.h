@@ -48,7 +48,8 @@ struct Options {
   Values runtime = {};                             // its run-time parameters
   std::optional<double> scale = {};                // default 1 / sqrt(D)
   std::optional<int64_t> q_offset = {};            // position of query row 0; default Lk - Lq
-  bool transposed = false;        // the output is [B, Lq, Hq, Dv] as eager attention returns it
+  bool transposed = false;  // the output is [B, Lq, Hq, Dv] as eager attention returns it
+  std::optional<Dropout> dropout = {};  // given in training; without it nothing is dropped
   bool row_max_over_all = false;  // numerator and denominator relative to the maximum over all keys
 };
 

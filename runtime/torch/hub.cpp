@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 
+#include <ATen/ops/empty.h>
 #include <c10/util/Exception.h>
 
 #include "runtime/torch/spec_cache.h"
@@ -66,14 +67,16 @@ bool is_static(const MaskerConfig& masker) {
          std::holds_alternative<Causal>(masker) || std::holds_alternative<std::string>(masker);
 }
 
-// Attention with this mask, and with dropout before normalisation where that is
-// on.
-const Attention& attention_of(const std::string& mask, bool explicit_mask, bool with_dropout) {
-  std::string parameters = explicit_mask ? "m: tensor<bit>[batch, num_heads, q_len, kv_len]" : "";
-  if (with_dropout) parameters += explicit_mask ? ", runtime p: float" : "runtime p: float";
-  const std::string program = c10::str("attention hub(", parameters, ") { mask ", mask,
-                                       with_dropout ? " dropout p renormalise" : "", " }");
+const Attention& attention_of(const std::string& mask, bool explicit_mask) {
+  const std::string program = c10::str(
+      "attention hub(", explicit_mask ? "m: tensor<bit>[batch, num_heads, q_len, kv_len]" : "",
+      ") { mask ", mask, " }");
   return find_spec({program, "", "", ""}).attention;
+}
+
+// From torch's generator, so that torch::manual_seed repeats what is dropped.
+uint64_t draw_seed() {
+  return static_cast<uint64_t>(at::empty({1}, at::kLong).random_().item<int64_t>());
 }
 
 struct Call {
@@ -91,7 +94,10 @@ std::vector<at::Tensor> results(const Call& call, const std::string& spec,
   options.scale = call.scaling;
   options.transposed = true;
   options.row_max_over_all = row_max_over_all;
-  if (call.dropout > 0) options.runtime.emplace("p", call.dropout);
+  // Before normalisation, as that code does.
+  if (call.dropout > 0) {
+    options.dropout = Dropout{draw_seed(), 0, call.dropout, true};
+  }
   if (mask) {
     const std::vector<int64_t> wanted = {call.queries.size(0), call.queries.size(1),
                                          call.queries.size(2), call.keys.size(2)};
@@ -100,8 +106,8 @@ std::vector<at::Tensor> results(const Call& call, const std::string& spec,
                       at::IntArrayRef(wanted));
     options.masks.emplace("m", *mask);
   }
-  return attention_results(attention_of(spec, mask.has_value(), call.dropout > 0), call.queries,
-                           call.keys, call.values, kinds, options);
+  return attention_results(attention_of(spec, mask.has_value()), call.queries, call.keys,
+                           call.values, kinds, options);
 }
 
 MaskedOutput masked_output(const Call& call, const std::string& spec,
@@ -167,7 +173,7 @@ ResearchAttention ResearchAttention::create_from_config(const std::vector<Masker
     spec += stage_of(masker);
   }
   if (spec.empty()) spec = "full()";
-  (void)attention_of(spec, false, false);  // what is wrong with it is said here
+  (void)attention_of(spec, false);  // what is wrong with it is said here
   return ResearchAttention(std::move(spec));
 }
 

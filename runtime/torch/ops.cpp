@@ -21,41 +21,70 @@ constexpr const char* kAttention =
     "str constants='', str path='', Tensor? attn_mask=None, float? scale=None, "
     "SymInt? q_offset=None, bool transposed=False, str tensor_names='', Tensor[]? tensors=None, "
     "str scalar_names='', Scalar[]? scalars=None, str mask_names='', "
-    "__torch__.torch.classes.maskjit.Mask[]? masks=None) -> Tensor";
+    "__torch__.torch.classes.maskjit.Mask[]? masks=None, int? seed=None, int offset=0, "
+    "float? dropout=None, bool? renormalise=None) -> Tensor";
 constexpr const char* kAttentionResults =
     "attention_results(Tensor query, Tensor key, Tensor value, str program, str entry='', "
     "str constants='', str path='', Tensor? attn_mask=None, float? scale=None, "
     "SymInt? q_offset=None, bool transposed=False, str tensor_names='', Tensor[]? tensors=None, "
     "str scalar_names='', Scalar[]? scalars=None, str mask_names='', "
-    "__torch__.torch.classes.maskjit.Mask[]? masks=None, *, str[] results, "
-    "bool row_max_over_all=False) "
+    "__torch__.torch.classes.maskjit.Mask[]? masks=None, int? seed=None, int offset=0, "
+    "float? dropout=None, bool? renormalise=None, *, str[] results, bool row_max_over_all=False) "
     "-> Tensor[]";
 
-// The arguments of both, in the order of their schemas.
+// The arguments of both.
 class Arguments {
  public:
   Arguments(const c10::OperatorHandle& op, const Stack& stack)
       : all_(::torch::jit::last(stack, op.schema().arguments().size())) {}
 
-  const Tensor& query() const { return all_[0].toTensor(); }
-  const Tensor& key() const { return all_[1].toTensor(); }
-  const Tensor& value() const { return all_[2].toTensor(); }
+  const Tensor& query() const { return all_[kQuery].toTensor(); }
+  const Tensor& key() const { return all_[kKey].toTensor(); }
+  const Tensor& value() const { return all_[kValue].toTensor(); }
   SpecText spec() const {
-    return {all_[3].toStringView(), all_[4].toStringView(), all_[5].toStringView(),
-            all_[6].toStringView()};
+    return {all_[kProgram].toStringView(), all_[kEntry].toStringView(),
+            all_[kConstants].toStringView(), all_[kPath].toStringView()};
   }
-  bool transposed() const { return all_[10].toBool(); }
+  bool transposed() const { return all_[kTransposed].toBool(); }
   std::vector<ResultKind> results() const;
   Options options() const;
 
  private:
-  bool of_results() const { return all_.size() > 17; }
+  // The order of the schemas.
+  enum Index : size_t {
+    kQuery,
+    kKey,
+    kValue,
+    kProgram,
+    kEntry,
+    kConstants,
+    kPath,
+    kAttnMask,
+    kScale,
+    kQOffset,
+    kTransposed,
+    kTensorNames,
+    kTensors,
+    kScalarNames,
+    kScalars,
+    kMaskNames,
+    kMasks,
+    kSeed,
+    kOffset,
+    kDropout,
+    kRenormalise,
+    kResults,
+    kRowMaxOverAll
+  };
+
+  bool of_results() const { return all_.size() > kResults; }
   at::ArrayRef<c10::IValue> list(size_t i) const {
     return all_[i].isNone() ? at::ArrayRef<c10::IValue>() : all_[i].toListRef();
   }
   void take_tensors(Options& options) const;
   void take_scalars(Options& options) const;
   void take_masks(Options& options) const;
+  void take_dropout(Options& options) const;
 
   at::ArrayRef<c10::IValue> all_;
 };
@@ -64,7 +93,7 @@ std::vector<ResultKind> Arguments::results() const {
   if (!of_results()) return {ResultKind::Output};
   constexpr const char* kPossible = "output, lse, row_max, numerator, denominator and weights";
   std::vector<ResultKind> kinds;
-  for (const c10::IValue& item : list(17)) {
+  for (const c10::IValue& item : list(kResults)) {
     const auto kind = parse_result(item.toStringView());
     TORCH_CHECK_VALUE(kind, "there is no result '", item.toStringView(), "'; ", kPossible,
                       " are possible");
@@ -76,20 +105,21 @@ std::vector<ResultKind> Arguments::results() const {
 
 Options Arguments::options() const {
   Options options;
-  if (all_[7].isTensor()) options.attn_mask = all_[7].toTensor();
-  options.scale = all_[8].toOptional<double>();
-  if (!all_[9].isNone()) options.q_offset = all_[9].toInt();
+  if (all_[kAttnMask].isTensor()) options.attn_mask = all_[kAttnMask].toTensor();
+  options.scale = all_[kScale].toOptional<double>();
+  if (!all_[kQOffset].isNone()) options.q_offset = all_[kQOffset].toInt();
   options.transposed = transposed();
   take_tensors(options);
   take_scalars(options);
   take_masks(options);
-  if (of_results()) options.row_max_over_all = all_[18].toBool();
+  take_dropout(options);
+  if (of_results()) options.row_max_over_all = all_[kRowMaxOverAll].toBool();
   return options;
 }
 
 void Arguments::take_tensors(Options& options) const {
-  const std::vector<std::string> names = split_names(all_[11].toStringView());
-  const auto tensors = list(12);
+  const std::vector<std::string> names = split_names(all_[kTensorNames].toStringView());
+  const auto tensors = list(kTensors);
   TORCH_CHECK_VALUE(names.size() == tensors.size(), "tensor_names has ", names.size(),
                     " names for ", tensors.size(), " tensors");
   for (size_t i = 0; i < names.size(); ++i) {
@@ -98,8 +128,8 @@ void Arguments::take_tensors(Options& options) const {
 }
 
 void Arguments::take_scalars(Options& options) const {
-  const std::vector<std::string> names = split_names(all_[13].toStringView());
-  const auto scalars = list(14);
+  const std::vector<std::string> names = split_names(all_[kScalarNames].toStringView());
+  const auto scalars = list(kScalars);
   TORCH_CHECK_VALUE(names.size() == scalars.size(), "scalar_names has ", names.size(),
                     " names for ", scalars.size(), " scalars");
   for (size_t i = 0; i < names.size(); ++i) {
@@ -112,13 +142,25 @@ void Arguments::take_scalars(Options& options) const {
 }
 
 void Arguments::take_masks(Options& options) const {
-  const std::vector<std::string> names = split_names(all_[15].toStringView());
-  const auto masks = list(16);
+  const std::vector<std::string> names = split_names(all_[kMaskNames].toStringView());
+  const auto masks = list(kMasks);
   TORCH_CHECK_VALUE(names.size() == masks.size(), "mask_names has ", names.size(), " names for ",
                     masks.size(), " masks");
   for (size_t i = 0; i < names.size(); ++i) {
     options.masks.emplace(names[i], masks[i].toCustomClass<MaskHolder>()->mask);
   }
+}
+
+void Arguments::take_dropout(Options& options) const {
+  const auto seed = all_[kSeed].toOptional<int64_t>();
+  const auto probability = all_[kDropout].toOptional<double>();
+  if (!seed) {
+    TORCH_CHECK_VALUE(!probability, "dropout is ", *probability, ", but seed is not given");
+    return;
+  }
+  options.dropout =
+      Dropout{static_cast<uint64_t>(*seed), static_cast<uint64_t>(all_[kOffset].toInt()),
+              probability, all_[kRenormalise].toOptional<bool>()};
 }
 
 void attention_kernel(const c10::OperatorHandle& op, Stack* stack) {

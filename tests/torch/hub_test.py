@@ -99,6 +99,41 @@ class Functions(unittest.TestCase):
             hub.get_masked_attention_output(None, query, key, value, None, SCALING, 0.0, torch.ones(2, 4, 50, 70))
 
 
+class Dropout(unittest.TestCase):
+    def test_only_in_training(self):
+        tensors = operands()
+        want = hub.get_masked_attention_output(None, *tensors, None, SCALING, 0.0)
+        module = torch.nn.Linear(1, 1)
+        for given in (None, False, module.eval()):
+            self.assertTrue(torch.equal(hub.get_masked_attention_output(given, *tensors, None, SCALING, 0.5), want))
+        for given in (True, module.train()):
+            self.assertFalse(torch.equal(hub.get_masked_attention_output(given, *tensors, None, SCALING, 0.5), want))
+
+    def test_before_normalisation(self):
+        query, key, value = operands(q_len=40, kv_len=200)
+        dense = random_mask((2, 4, 40, 200), weighted=True)
+        mask, probability = Mask.from_dense(dense), 0.25
+        arguments = (None, SCALING, probability, mask)
+        torch.manual_seed(3)
+        output, weights = hub.get_masked_attention_output(
+            True, query, key, value, *arguments, return_attention_weights=True
+        )
+        # What stayed has the exponentials of before, over 1 - p; weights sum to 1 again.
+        kept = weights > 0
+        denominator, _, _, without = replay(query, key, value, None, dense)
+        left = torch.where(kept, without * denominator / (1 - probability), 0.0)
+        assert_close(self, weights, left / left.sum(-1, keepdim=True))
+        assert_close(self, output, (weights.double() @ value.double().repeat_interleave(2, 1)).transpose(1, 2))
+        share = (kept & (dense > 0)).sum().item() / (dense > 0).sum().item()
+        spread = math.sqrt(probability * (1 - probability) / (dense > 0).sum().item())
+        self.assertLess(abs(share - (1 - probability)), 4 * spread)
+        # torch's seed repeats it, and the three functions drop the same.
+        torch.manual_seed(3)
+        self.assertTrue(torch.equal(hub.get_masked_attention_output(True, query, key, value, *arguments), output))
+        torch.manual_seed(3)
+        assert_close(self, hub.get_attention_denominator(True, query, key, *arguments), left.sum(-1, keepdim=True))
+
+
 class NamedDifferences(unittest.TestCase):
     """Where semantics.md, section 5, decides otherwise than that code."""
 

@@ -90,6 +90,28 @@ class Results(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, r"'m' .*mask\[2, 4, 50, 69\].*kv_len is 70, not 69"):
             attn(*tensors, m=maskjit.Mask.full((2, 4, 50, 69)))
 
+    def test_dropout(self):
+        tensors = operands()
+        attn = maskjit.compile("causal")
+        names, causal = ("output", "weights", "lse"), recent(50, 70, 1000)
+        want = reference(*tensors, mask=causal)
+        dropout = maskjit.Dropout(0.4, seed=5)
+        output, weights, lse = attn.results(*tensors, names, dropout=dropout)
+        kept = weights > 0
+        assert_close(self, weights, torch.where(kept, want["weights"] / 0.6, 0.0))
+        assert_close(self, lse, want["lse"])
+        assert_close(self, output, weights.double() @ tensors[2].double().repeat_interleave(2, 1))
+        count = 2 * 4 * int(causal.sum())
+        self.assertLess(abs(kept.sum().item() / count - 0.6), 4 * (0.6 * 0.4 / count) ** 0.5)
+        self.assertTrue(torch.equal(attn(*tensors, dropout=dropout), output))
+        for other in (maskjit.Dropout(0.4, seed=6), maskjit.Dropout(0.4, seed=5, offset=1), maskjit.Dropout(0.4)):
+            self.assertFalse(torch.equal(attn(*tensors, dropout=other), output))
+        clause = maskjit.compile("attention main { mask causal() dropout 0.4 }")
+        assert_close(self, clause(*tensors), want["output"])
+        self.assertTrue(torch.equal(clause(*tensors, dropout=maskjit.Dropout(seed=5)), output))
+        with self.assertRaisesRegex(ValueError, "1.5"):
+            attn(*tensors, dropout=maskjit.Dropout(1.5))
+
     def test_scale_and_offset(self):
         tensors = operands()
         attn = maskjit.compile(RECENT, n=7)
@@ -275,6 +297,7 @@ class Tracing(unittest.TestCase):
             (ops.attention.default, (query, key, value, "causal"), {}),
             (ops.attention.default, (*strided, *spec), {"transposed": True, "attn_mask": torch.zeros(12), **parameters}),
             (ops.attention_results.default, (query, key, value, *spec), {"results": every, **parameters}),
+            (ops.attention.default, (query, key, value, "causal"), {"seed": 5, "offset": 2, "dropout": 0.3}),
             (ops.merge_partials.default, ([query, query], [query[..., 0].contiguous()] * 2), {}),
         ):
             with self.subTest(op=str(op), named=named), warnings.catch_warnings():
