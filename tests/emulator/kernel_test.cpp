@@ -2,6 +2,7 @@
 // into its text; and a function of everything else, which the host computes, too.
 #include <fmt/format.h>
 
+#include <chrono>
 #include <cmath>
 #include <fstream>
 #include <random>
@@ -34,10 +35,13 @@ struct Attention {
   uint32_t heads = 2, length = 192;
   Report report;
   double worst = 0;  // error over the outputs
+  double seconds = 0;
 };
 
-Attention run_attention(const std::string& text, uint64_t seed = 0, bool compare = true) {
+Attention run_attention(const std::string& text, uint64_t seed = 0, bool compare = true,
+                        uint32_t length = 192) {
   Attention run;
+  run.length = length;
   const Module module = parse_or_fail(text);
   std::mt19937 random(5);
   std::normal_distribution<float> normal;
@@ -61,7 +65,9 @@ Attention run_attention(const std::string& text, uint64_t seed = 0, bool compare
   LaunchOptions options;
   options.seed = seed;
   options.step_limit = 10'000'000;
+  const auto start = std::chrono::steady_clock::now();
   run.report = launch(module, memory, "attention", config, options);
+  run.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (!run.report.ok() || !compare) return run;
   const auto outputs = download<float>(memory, out, count);
   for (uint32_t h = 0; h < run.heads; ++h) {
@@ -115,6 +121,15 @@ TEST(EmulatorKernels, Attention) {
     EXPECT_TRUE(again.report.ok()) << again.report.fault->render();
     EXPECT_EQ(again.report.counts.warp_instructions, counts.warp_instructions);
   }
+}
+
+// What keeps the conformance suite usable. The limit leaves room for sanitizers and busy machines.
+TEST(EmulatorKernels, IsFastEnough) {
+  const Attention run = run_attention(read_kernel("attention.ptx"), 0, false, 512);
+  ASSERT_TRUE(run.report.ok()) << run.report.fault->render();
+  fmt::print("causal attention 1x2x512x512x64: {:.3f} s, {} instructions of warps\n", run.seconds,
+             run.report.counts.warp_instructions);
+  EXPECT_LT(run.seconds, 10.0);
 }
 
 TEST(EmulatorKernels, PlantedBugs) {
