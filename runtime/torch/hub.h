@@ -1,18 +1,16 @@
 #pragma once
-// The surface of xAlg-ai/sparse-attention-hub's masked attention in C++;
-// Python's is maskjit.hub.
+// The surface of xAlg-ai/sparse-attention-hub's masked attention in C++; Python's is maskjit.hub.
 //
-// Parameters come in that code's order, the training flag in the place of the
-// module. Numerator and denominator are relative to the row maximum over all
-// keys that the additive mask allows, as there. Differences on purpose: inverse
-// weights are exact, a mask without active entries excludes every key, rows
-// without keys are 0, a Boolean additive mask means "True takes part", weights
-// are float32. Nothing of size queries x keys is built unless weights are asked
-// for. Errors as in attention.h.
+// Parameters come in that code's order, the training flag in the place of the module. Numerator and
+// denominator are relative to the row maximum over all keys that the additive mask allows, as
+// there. In training, dropout is applied before normalisation, as there, with a seed drawn from
+// torch's generator. Different on purpose: inverse weights are exact, a mask without active entries
+// excludes every key, rows without keys are 0, a Boolean additive mask means "True takes part",
+// weights are float32. Nothing of size queries x keys is built unless weights are asked for. Errors
+// as in attention.h.
 //
-// Queries [B, H, Lq, D], keys [B, Hkv, Lk, D], values [B, Hkv, Lk, Dv];
-// attention_mask undefined or [B|1, H|1, Lq|1, >= Lk]; sparse mask [B, H, Lq,
-// Lk], or none: every key.
+// Queries [B, H, Lq, D], keys [B, Hkv, Lk, D], values [B, Hkv, Lk, Dv]; attention_mask undefined or
+// [B|1, H|1, Lq|1, >= Lk]; sparse mask [B, H, Lq, Lk], or none: every key.
 #include <optional>
 #include <string>
 #include <variant>
@@ -26,8 +24,7 @@ namespace maskjit::torch::hub {
 MASKJIT_TORCH_API int64_t get_num_key_value_groups(const at::Tensor& queries,
                                                    const at::Tensor& keys);
 
-// [B, H, Lq, 1] of the queries' type: sum over the active keys of exp(logit -
-// maximum) / weight.
+// [B, H, Lq, 1] of the queries' type: sum over the active keys of exp(logit - maximum) / weight.
 MASKJIT_TORCH_API at::Tensor get_attention_denominator(bool training, const at::Tensor& queries,
                                                        const at::Tensor& keys,
                                                        const at::Tensor& attention_mask,
@@ -74,8 +71,7 @@ struct RandomSampling {
 using MaskerConfig =
     std::variant<Sink, Local, Causal, OracleTopK, OracleTopP, RandomSampling, std::string>;
 
-// Attention over the keys that maskers select one after the other; they become
-// one kernel.
+// Attention over the keys that maskers select one after the other; they become one kernel.
 class MASKJIT_TORCH_API ResearchAttention {
  public:
   static ResearchAttention create_from_config(const std::vector<MaskerConfig>& maskers);

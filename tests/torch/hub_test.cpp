@@ -1,5 +1,4 @@
-// sparse-attention-hub's surface in C++; its formulas are replayed from Python
-// (hub_test.py).
+// sparse-attention-hub's surface in C++; its formulas are replayed from Python (hub_test.py).
 #include "runtime/torch/hub.h"
 
 #include <ATen/ops/randn.h>
@@ -64,6 +63,21 @@ TEST(TorchHub, ResearchAttention) {
     }
   }
   EXPECT_LT(difference(output, t.sdpa(active)), 1e-5);
+}
+
+TEST(TorchHub, DropoutInTraining) {
+  const Tensors t;
+  const auto weights = [&](bool training) {
+    return get_masked_attention_output(training, t.queries, t.keys, t.values, {}, kScaling, 0.5, {},
+                                       true)
+        .weights;
+  };
+  EXPECT_EQ(weights(false).eq(0).sum().item<int64_t>(), 0);
+  const at::Tensor left = weights(true);
+  const double dropped = left.eq(0).sum().item<double>() / static_cast<double>(left.numel());
+  EXPECT_NEAR(dropped, 0.5, 0.05);  // of 2880
+  EXPECT_LT(difference(left.sum(-1), left.sum(-1).fill_(1)), 1e-5);
+  EXPECT_GT(difference(left, weights(true)), 0);
 }
 
 TEST(TorchHub, Errors) {

@@ -354,7 +354,7 @@ class Threads(unittest.TestCase):
             threads = _count_threads()
             self.assertGreaterEqual(threads, 4)
             want = attn(query, key, value)
-            self.assertEqual(_count_threads(), threads)
+            self.assertLessEqual(_count_threads(), threads)
             for count in (1, 3, 4):
                 torch.set_num_threads(count)
                 self.assertTrue(torch.equal(attn(query, key, value), want), count)
