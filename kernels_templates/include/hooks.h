@@ -26,6 +26,11 @@ extern const int32_t mj_weighted;        // 1: active elements have weights, mj_
 extern const int32_t mj_dropout;         // MjDropout
 extern const int32_t mj_range_count;     // key ranges of a query block, 1 to mj_max_ranges
 enum { mj_max_ranges = 8 };
+// Constants of a sequence of stages; the mask is then what limits the candidates of every stage.
+extern const int32_t mj_stage_count;    // 0: the mask is static
+extern const int64_t mj_stage_rules;    // MjRule of stage i in bits 8 i to 8 i + 7
+extern const int64_t mj_stage_scorers;  // MjScorerKind, likewise
+enum { mj_max_stages = 8 };
 
 // Is key k active for query q?
 bool mj_keep(const MjAttentionArgs* args, int32_t batch, int32_t head, int32_t kv_head, int32_t q,
@@ -42,4 +47,13 @@ int32_t mj_tile_class(const MjAttentionArgs* args, int32_t batch, int32_t head, 
 // ends[2 i], ends[2 i + 1]: inclusive range i of keys worth visiting, unclipped; empty if lo > hi.
 void mj_key_ranges(const MjAttentionArgs* args, int32_t batch, int32_t head, int32_t kv_head,
                    int32_t q_lo, int32_t q_hi, int64_t* ends);
+// Does a static stage select key k?
+bool mj_stage_keep(const MjAttentionArgs* args, int32_t stage, int32_t batch, int32_t head,
+                   int32_t kv_head, int32_t q, int32_t k);
+// The weight of a key that it selects.
+float mj_stage_weight(const MjAttentionArgs* args, int32_t stage, int32_t batch, int32_t head,
+                      int32_t kv_head, int32_t q, int32_t k);
+// The arguments of a selector for a row.
+void mj_stage_numbers(const MjAttentionArgs* args, int32_t stage, int32_t batch, int32_t head,
+                      int32_t kv_head, int32_t q, MjStageNumbers* numbers);
 }

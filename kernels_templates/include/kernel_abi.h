@@ -4,6 +4,8 @@
 // unit stride.
 #include <stdint.h>
 
+#include "kernels_templates/include/scorer_abi.h"
+
 extern "C" {
 
 enum MjElement : int32_t { MJ_F32 = 0, MJ_F16 = 1, MJ_BF16 = 2, MJ_BOOL = 3, MJ_NONE = 4 };
@@ -41,6 +43,16 @@ struct MjTensor {
 };
 enum { mj_summary_block = 64 };
 
+// A selector of a sequence.
+struct MjStage {
+  MjScorer scorer;    // MJ_SCORER_LOGITS: the exact scores
+  int32_t min_pages;  // of a budget in whole pages
+  // The Philox keys of what it draws: the base sample, and the sample that is taken
+  // (masker_dsl/interp/selection.h).
+  uint32_t base_key[2];
+  uint32_t sample_key[2];
+};
+
 struct MjAttentionArgs {
   MjOperand query;      // [batch, num_heads, q_len, head_dim]
   MjOperand key;        // [batch, num_kv_heads, kv_len, head_dim]
@@ -65,6 +77,23 @@ struct MjAttentionArgs {
   uint32_t dropout_key[2];
   uint32_t dropout_threshold;
   float dropout_scale;
+  const MjStage* stages;  // of a sequence, by position; static stages have nothing to say in theirs
+};
+
+// The rule by which a stage of a sequence adds keys to those that are active.
+enum MjRule : int32_t {
+  MJ_STATIC = 0,  // its mask
+  MJ_TOP_K = 1,
+  MJ_TOP_P = 2,
+  MJ_RANDOM = 3,
+  MJ_ADAPTIVE = 4,
+  MJ_MAGIC_PIG = 5,
+};
+
+// The arguments of a rule for one row.
+struct MjStageNumbers {
+  int64_t count;       // top_k: n; adaptive: base, or -1 if it is a share
+  float fractions[3];  // top_p: p; random: rate; adaptive: base, epsilon, delta
 };
 
 enum MjDropout : int32_t {
