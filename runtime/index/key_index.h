@@ -90,7 +90,7 @@ class KeyIndex {
 
   // How an index is kept up to date; not part of what it is.
   struct Execution {
-    int threads = 0;         // of oneTBB; 0: all that the process may use
+    int threads = 0;          // of oneTBB; 0: all that the process may use
     std::string target = {};  // empty: the best this CPU supports; see `maskjit info`
     std::shared_ptr<const ThreadPool> thread_pool = {};  // instead of `threads` of oneTBB
   };

@@ -39,8 +39,9 @@ void mj_scorer_scores(const MjScorer* scorer, int32_t batch, int32_t head, int32
 // PAGE_BOUND: of the pages page_begin + i.
 void mj_page_scores(const MjScorer* scorer, int32_t batch, int32_t head, int32_t kv_head,
                     const void* prepared, int64_t page_begin, int32_t count, float* scores);
-// LSH: 1 - (1 - (1 - theta / pi)^bits)^tables, the probability that a key whose angle with the query
-// is theta shares a code with it; at least the smallest normal number. `product` is <query, key k>.
+// LSH: 1 - (1 - (1 - theta / pi)^bits)^tables, the probability that a key whose angle with the
+// query is theta shares a code with it; at least the smallest normal number. `product` is <query,
+// key k>.
 float mj_lsh_weight(const MjScorer* scorer, int32_t batch, int32_t kv_head, const void* prepared,
                     int64_t k, float product);
 
@@ -54,8 +55,8 @@ void mj_index_keys(const MjScorer* scorer, int32_t batch, int32_t head, int32_t 
                    const void* keys, int64_t row_bytes, int32_t element, int64_t begin, int64_t end,
                    void* scratch);
 // The nearest centroid of each of `count` points of `dims` numbers, point i at points + i * stride;
-// the first of equals. `codebook` is [dims][centroids padded to 16], `norms` half the squared norms.
-// Scratch: 16 times the padded number of centroids, f32.
+// the first of equals. `codebook` is [dims][centroids padded to 16], `norms` half the squared
+// norms. Scratch: 16 times the padded number of centroids, f32.
 void mj_nearest(const float* points, int64_t stride, int64_t count, int32_t dims,
                 const float* codebook, const float* norms, int32_t centroids, int32_t* nearest,
                 void* scratch);
