@@ -80,11 +80,15 @@ class AttentionLowering {
     if (diagnostics_.error_count() > errors) return std::nullopt;
     program_.function.add_result("mask", mask_);
     program_.function.add_result("score", score_);
-    // The weights of what selectors choose among are theirs to give.
     if (program_.stages.empty()) {
       if (const auto weight = weight_of(program_.function, mask_)) {
         program_.function.add_result("weight", *weight);
       }
+    }
+    // A sequence takes its weights from its stages; what limits it only allows.
+    for (ir::Stage& stage : program_.stages) {
+      if (stage.rule != ir::Stage::Rule::Static) continue;
+      if (const auto weight = weight_of(program_.function, stage.mask)) stage.weight = *weight;
     }
     return std::move(program_);
   }

@@ -55,6 +55,7 @@ void add_results(ir::Program& program) {
   if (program.dropout) add(program.dropout->probability);
   for (const ir::Stage& stage : program.stages) {
     if (stage.mask.valid()) add(stage.mask);
+    if (stage.weight.valid()) add(stage.weight);
     for (const auto& argument : stage.arguments) {
       if (argument.value.valid()) add(argument.value);
     }
@@ -73,11 +74,29 @@ void take_results(ir::Program& program, size_t first) {
   if (program.dropout) take(program.dropout->probability);
   for (ir::Stage& stage : program.stages) {
     take(stage.mask);
+    take(stage.weight);
     for (auto& argument : stage.arguments) take(argument.value);
     for (auto& argument : stage.scorer_arguments) take(argument.value);
   }
   MASKJIT_CHECK(next == results.size(), "a pass lost a result");
   results.resize(first);
+}
+
+// Static stages that follow one another become one: nothing between them looks at what is active.
+void join_static_stages(ir::Program& program) {
+  const auto joins = [](const ir::Stage& stage) {
+    return stage.rule == ir::Stage::Rule::Static && !stage.weight.valid();
+  };
+  std::vector<ir::Stage> joined;
+  for (ir::Stage& stage : program.stages) {
+    if (!joined.empty() && joins(joined.back()) && joins(stage)) {
+      ir::Value& mask = joined.back().mask;
+      mask = program.function.binary(ir::Op::Or, mask, stage.mask);
+    } else {
+      joined.push_back(std::move(stage));
+    }
+  }
+  program.stages = std::move(joined);
 }
 
 // The function without its Const parameters, which nothing reads any more. Run-time parameters and
@@ -207,6 +226,7 @@ std::optional<BoundProgram> bind(const ir::Program& program,
   BoundProgram bound;
   bound.program = program;
   const size_t own_results = program.function.results().size();
+  join_static_stages(bound.program);
   add_results(bound.program);
   bound.program.function = without_const_params(
       passes::run_pipeline(passes::bind_constants(bound.program.function, bindings)));

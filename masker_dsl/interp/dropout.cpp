@@ -16,6 +16,15 @@ PhiloxCounter philox(PhiloxCounter c, PhiloxKey key) {
   return c;
 }
 
+uint32_t philox_draw(const PhiloxKey& launch_key, int64_t batch, int64_t head, int64_t query,
+                     int64_t key) {
+  const PhiloxCounter words =
+      philox({static_cast<uint32_t>(key / 64 * 16 + key % 16), static_cast<uint32_t>(query),
+              static_cast<uint32_t>(head), static_cast<uint32_t>(batch)},
+             launch_key);
+  return words[static_cast<size_t>(key / 16 % 4)];
+}
+
 Dropout::Dropout(double probability, uint64_t seed, uint64_t offset, bool renormalise)
     : probability_(probability), renormalise_(renormalise) {
   MASKJIT_CHECK(probability >= 0 && probability < 1, "a dropout probability outside of [0, 1)");
@@ -27,11 +36,7 @@ Dropout::Dropout(double probability, uint64_t seed, uint64_t offset, bool renorm
 }
 
 bool Dropout::keeps(int64_t batch, int64_t head, int64_t query, int64_t key) const {
-  const PhiloxCounter words =
-      philox({static_cast<uint32_t>(key / 64 * 16 + key % 16), static_cast<uint32_t>(query),
-              static_cast<uint32_t>(head), static_cast<uint32_t>(batch)},
-             key_);
-  return words[static_cast<size_t>(key / 16 % 4)] >= threshold_;
+  return philox_draw(key_, batch, head, query, key) >= threshold_;
 }
 
 }  // namespace maskjit::interp

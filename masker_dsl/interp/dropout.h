@@ -19,6 +19,10 @@ using PhiloxKey = std::array<uint32_t, 2>;
 
 PhiloxCounter philox(PhiloxCounter counter, PhiloxKey key);
 
+// r[b, h, i, j] of this launch key.
+uint32_t philox_draw(const PhiloxKey& launch_key, int64_t batch, int64_t head, int64_t query,
+                     int64_t key);
+
 class Dropout {
  public:
   // probability in [0, 1)

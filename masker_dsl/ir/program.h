@@ -7,6 +7,7 @@
 // w of an active entry, without meaning elsewhere.
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "masker_dsl/ir/function.h"
@@ -22,7 +23,8 @@ struct Dropout {
 // arguments.
 struct Stage {
   enum class Rule : uint8_t { Static, TopK, TopP, Random, Adaptive, MagicPig } rule = Rule::Static;
-  Value mask;  // Static: what it selects
+  Value mask;    // Static: what it selects
+  Value weight;  // Static: Float, the weight of what it selects; invalid: 1
   struct Argument {
     std::string name;
     Value value;  // Int, Float or Bool; invalid for tensors
@@ -41,5 +43,12 @@ struct Program {
   // `C & (stage then stage ...)` and the stages run in order.
   std::vector<Stage> stages;
 };
+
+// The function with everything that the program keeps beside it as further results, in a fixed
+// order: "dropout", "stage0.static", "stage0.weight", "stage1.top_k.n", ... A tensor of an argument
+// is named with the Const that is its index: "stage1.page_bound.table".
+Function with_stage_results(const Program& program);
+
+std::string_view name_of(Stage::Rule rule);  // "static", "top_k", ...
 
 }  // namespace maskjit::ir

@@ -1,66 +1,11 @@
-// Dropout by Philox 4x32 of ten rounds; masker_dsl/interp/dropout.h defines which weights it drops.
-// Sixteen counters at once give the numbers of 64 consecutive keys.
-#include "kernels_templates/host/common/vector.h"
+// Dropout; masker_dsl/interp/dropout.h defines which weights it drops.
+#include "kernels_templates/host/common/philox.h"
 #include "kernels_templates/host/microkernels/microkernels.h"
 
-namespace mj {
-namespace {
+extern "C" {
 
-typedef uint64_t U64x8 __attribute__((ext_vector_type(8)));
-
-// Sixteen 32-bit numbers as the multiplication of 64-bit lanes takes them: those of the even and of
-// the odd lanes, each in the lower half of a lane. What is in the upper halves does not matter.
-struct Halves {
-  U64x8 even, odd;
-};
-
-MJ_INLINE Halves multiply(Halves a, uint32_t b) {
-  return {(a.even & 0xFFFFFFFFu) * uint64_t{b}, (a.odd & 0xFFFFFFFFu) * uint64_t{b}};
-}
-
-// upper half of the product ^ b ^ key
-MJ_INLINE Halves mix(Halves product, Halves b, uint32_t key) {
-  return {(product.even >> 32) ^ b.even ^ U64x8(key), (product.odd >> 32) ^ b.odd ^ U64x8(key)};
-}
-
-MJ_INLINE U32x16 interleave(Halves a) {
-  return __builtin_shufflevector(__builtin_bit_cast(U32x16, a.even),
-                                 __builtin_bit_cast(U32x16, a.odd), 0, 16, 2, 18, 4, 20, 6, 22, 8,
-                                 24, 10, 26, 12, 28, 14, 30);
-}
-
-struct Words {
-  U32x16 words[4];
-};
-
-// Of the counters (first + lane, second, third, fourth).
-MJ_INLINE Words philox(uint32_t first, uint32_t second, uint32_t third, uint32_t fourth,
-                       const uint32_t* key) {
-  const U64x8 even = {0, 2, 4, 6, 8, 10, 12, 14};
-  Halves c0 = {U64x8(first) + even, U64x8(first) + even + 1};
-  Halves c1 = {U64x8(second), U64x8(second)};
-  Halves c2 = {U64x8(third), U64x8(third)};
-  Halves c3 = {U64x8(fourth), U64x8(fourth)};
-  uint32_t k0 = key[0], k1 = key[1];
-#pragma clang loop unroll(full)
-  for (int round = 0; round < 10; ++round) {
-    const Halves a = multiply(c0, 0xD2511F53u);
-    const Halves b = multiply(c2, 0xCD9E8D57u);
-    c0 = mix(b, c1, k0);
-    c1 = b;
-    c2 = mix(a, c3, k1);
-    c3 = a;
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
-  }
-  return {{interleave(c0), interleave(c1), interleave(c2), interleave(c3)}};
-}
-
-}  // namespace
-}  // namespace mj
-
-extern "C" float mj_drop_out(const MjAttentionArgs* args, int32_t batch, int32_t head,
-                             int64_t query, int64_t k_begin, int32_t count, float* x) {
+float mj_drop_out(const MjAttentionArgs* args, int32_t batch, int32_t head, int64_t query,
+                  int64_t k_begin, int32_t count, float* x) {
   using namespace mj;
   const U32x16 threshold = U32x16(args->dropout_threshold);
   const F32x16 scale = splat(args->dropout_scale);
@@ -68,9 +13,7 @@ extern "C" float mj_drop_out(const MjAttentionArgs* args, int32_t batch, int32_t
   float rest = 0.0f;
   const int64_t k_end = k_begin + count;
   for (int64_t block = k_begin / 64 * 64; block < k_end; block += 64) {
-    const Words numbers =
-        philox(static_cast<uint32_t>(block / 4), static_cast<uint32_t>(query),
-               static_cast<uint32_t>(head), static_cast<uint32_t>(batch), args->dropout_key);
+    const Words numbers = draws(block, query, head, batch, args->dropout_key);
 #pragma clang loop unroll(full)
     for (int w = 0; w < 4; ++w) {
       const int64_t k = block + w * kLanes;
@@ -93,3 +36,23 @@ extern "C" float mj_drop_out(const MjAttentionArgs* args, int32_t batch, int32_t
   }
   return sum(total) + rest;
 }
+
+float mj_drop_out_list(const MjAttentionArgs* args, int32_t batch, int32_t head, int64_t query,
+                       const int32_t* keys, int64_t count, float* x) {
+  using namespace mj;
+  float total = 0.0f;
+  int64_t i = 0;
+  while (i < count) {
+    const int64_t block = keys[i] / 64 * 64;
+    const Words numbers = draws(block, query, head, batch, args->dropout_key);
+    uint32_t lanes[64];
+    for (int w = 0; w < 4; ++w) store_words(lanes + w * kLanes, numbers.words[w]);
+    for (; i < count && keys[i] < block + 64; ++i) {
+      x[i] = lanes[keys[i] - block] >= args->dropout_threshold ? x[i] * args->dropout_scale : 0.0f;
+      total += x[i];
+    }
+  }
+  return total;
+}
+
+}  // extern "C"

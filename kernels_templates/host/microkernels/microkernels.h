@@ -23,6 +23,7 @@
 #define mj_row_maximum MJ_OF_ISA(mj_row_maximum, MJ_ISA)
 #define mj_row_sum MJ_OF_ISA(mj_row_sum, MJ_ISA)
 #define mj_drop_out MJ_OF_ISA(mj_drop_out, MJ_ISA)
+#define mj_drop_out_list MJ_OF_ISA(mj_drop_out_list, MJ_ISA)
 #define mj_bit_tile MJ_OF_ISA(mj_bit_tile, MJ_ISA)
 #define mj_softmax_rows MJ_OF_ISA(mj_softmax_rows, MJ_ISA)
 #define mj_exponentials MJ_OF_ISA(mj_exponentials, MJ_ISA)
@@ -97,6 +98,9 @@ void mj_softmax_rows(float* scores, int32_t rows, int32_t tile_k, float factor, 
 // x[j] / (1 - p); returns the sum of the result.
 float mj_drop_out(const MjAttentionArgs* args, int32_t batch, int32_t head, int64_t query,
                   int64_t k_begin, int32_t count, float* x);
+// The same of the keys in a list, ascending.
+float mj_drop_out_list(const MjAttentionArgs* args, int32_t batch, int32_t head, int64_t query,
+                       const int32_t* keys, int64_t count, float* x);
 
 // --- Explicit masks.
 
