@@ -15,11 +15,26 @@ namespace maskjit::codegen {
 // Milliseconds by stage, in order: "link", "lower", "optimise", "codegen"; loading adds "load".
 using StageTimes = std::vector<std::pair<std::string, double>>;
 
+// What one kernel of a device takes of a multiprocessor, as ptxas or the driver says.
+struct ResourceUsage {
+  std::string entry;
+  int registers = 0;          // of a thread
+  int stack_bytes = 0;        // of a thread, in local memory
+  int spill_store_bytes = 0;  // of a thread: registers that did not suffice
+  int spill_load_bytes = 0;
+  int shared_bytes = 0;  // static, of a block
+  bool operator==(const ResourceUsage&) const = default;
+};
+
 struct CodeArtifact {
   std::string object;  // relocatable object of the host, or PTX
   std::string target;  // Target::print()
   std::string template_name;
-  StageTimes times;  // of the compile that made it
+  StageTimes times;       // of the compile that made it
+  std::string spec = {};  // KernelSpec::print()
+  // Of a device, where there was a ptxas: its machine code and what its kernels take.
+  std::string cubin = {};
+  std::vector<ResourceUsage> resources = {};
 };
 
 // What to show of a compile: texts of stages that were asked for.
@@ -37,7 +52,7 @@ struct CompileError {
   std::string message;  // an internal error: stage, key, and how to reproduce
 };
 
-// Thread-safe. `program` is bound (no Const parameter is left) and has no stages.
+// Thread-safe. `program` is bound (no Const parameter is left).
 std::variant<CodeArtifact, CompileError> compile(const ir::Program& program,
                                                  const analysis::TileFunctions& tiles,
                                                  const KernelSpec& spec, const Target& target,

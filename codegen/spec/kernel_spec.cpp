@@ -53,6 +53,15 @@ std::string KernelSpec::print() const {
       tensors, pairs ? "pairs" : "single", word_multiple, tile_q, tile_k, warps, opt_level);
 }
 
+MjScorerKind scorer_kind(const ir::Stage& stage) {
+  if (stage.rule == ir::Stage::Rule::MagicPig) return MJ_SCORER_LSH;
+  if (stage.scorer == "page_bound") return MJ_SCORER_PAGE_BOUND;
+  if (stage.scorer == "channels") return MJ_SCORER_CHANNELS;
+  if (stage.scorer == "hash_bits") return MJ_SCORER_HASH_BITS;
+  if (stage.scorer == "pq_codes") return MJ_SCORER_PQ_CODES;
+  return MJ_SCORER_LOGITS;
+}
+
 bool has_weights(const ProblemSpec& problem) {
   return std::any_of(problem.tensors.begin(), problem.tensors.end(),
                      [](const TensorLayout& layout) { return layout.weighted; });
@@ -70,7 +79,8 @@ const std::string& build_id_text() {
 SpecKey spec_key(const ir::Program& program, const KernelSpec& spec, const Target& target) {
   // Names and defaults of parameters and tensors do not reach the code: positions stand for them in
   // the key.
-  ir::Function canonical = ir::compact(program.function, /*drop_unused_params=*/false);
+  ir::Function canonical =
+      ir::compact(ir::with_stage_results(program), /*drop_unused_params=*/false);
   canonical.set_name("main");
   for (size_t i = 0; i < canonical.params().size(); ++i) {
     ir::Param& param = canonical.mutable_params()[i];

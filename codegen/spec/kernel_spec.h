@@ -56,6 +56,9 @@ struct SpecKey {
   auto operator<=>(const SpecKey&) const = default;
 };
 
+// By which scores a stage chooses; MJ_SCORER_LOGITS for those that take none.
+MjScorerKind scorer_kind(const ir::Stage& stage);
+
 // Do active elements have weights?
 bool has_weights(const ProblemSpec& problem);
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "codegen/spec/device_templates.h"
+#include "kernels_templates/include/hooks.h"
 
 namespace maskjit::codegen {
 namespace {
@@ -58,6 +59,20 @@ KernelSpec forward_specialise(const ProblemSpec& problem, const Target& target) 
   return spec;
 }
 
+Support select_supports(const ir::Program& program, const ProblemSpec& problem, const Target&) {
+  if (program.stages.size() > mj_max_stages) {
+    return Support::no(fmt::format("the sequence has {} stages; {} are possible",
+                                   program.stages.size(), int{mj_max_stages}));
+  }
+  return supports_blocked(problem);
+}
+
+KernelSpec select_specialise(const ProblemSpec& problem, const Target& target) {
+  KernelSpec spec = forward_specialise(problem, target);
+  spec.template_name = "host/attention_select";
+  return spec;
+}
+
 Support reference_supports(const ir::Program&, const ProblemSpec&, const Target&) { return {}; }
 
 KernelSpec reference_specialise(const ProblemSpec& problem, const Target&) {
@@ -79,6 +94,8 @@ const std::vector<KernelTemplate>& kernel_templates() {
        forward_specialise},
       {"host/attention_reference", "one row at a time; supports everything", reference_supports,
        reference_specialise},
+      {"host/attention_select", "attention over the keys that a sequence of maskers selects",
+       select_supports, select_specialise, /*selects=*/true},
   };
   return templates;
 }
@@ -89,6 +106,12 @@ Selection select_template(const ir::Program& program, const ProblemSpec& problem
   for (const KernelTemplate& t : target.is_host() ? kernel_templates() : device_templates()) {
     if (!only.empty() && t.name != only) {
       selection.refused.push_back({t.name, "another template was asked for"});
+      continue;
+    }
+    if (t.selects == program.stages.empty()) {
+      selection.refused.push_back(
+          {t.name, t.selects ? "the mask is static"
+                             : "the mask is a sequence with selectors, which look at the scores"});
       continue;
     }
     const Support support = t.supports(program, problem, target);

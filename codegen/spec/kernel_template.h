@@ -21,6 +21,7 @@ struct KernelTemplate {
   Support (*supports)(const ir::Program&, const ProblemSpec&, const Target&);
   // The specialisation for a problem that it supports: operand words and tile shape.
   KernelSpec (*specialise)(const ProblemSpec&, const Target&);
+  bool selects = false;  // it runs sequences of stages, and nothing else
 };
 
 // Of host kernels (device_templates.h has the others). Best first; the last one, the reference,
