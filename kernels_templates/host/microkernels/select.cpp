@@ -9,11 +9,11 @@ namespace {
 
 // --- Sets of keys.
 
-typedef bool B16 __attribute__((ext_vector_type(16)));
+typedef bool BoolLanes __attribute__((ext_vector_type(16)));
 
 // Lane i as bit i.
 MJ_INLINE uint64_t bits_of_lanes(I32x16 lanes) {
-  return __builtin_bit_cast(uint16_t, __builtin_convertvector(lanes, B16));
+  return __builtin_bit_cast(uint16_t, __builtin_convertvector(lanes, BoolLanes));
 }
 
 // visit(key) for the keys of the set, ascending.
