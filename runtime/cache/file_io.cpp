@@ -15,8 +15,6 @@
 namespace maskjit::cache {
 namespace {
 
-constexpr int64_t kMaxFileBytes = int64_t{1} << 30;
-
 FileError error_of(int code, std::string_view what) {
   char buffer[128];
   return {code, fmt::format("{}: {}", what, strerror_r(code, buffer, sizeof(buffer)))};
@@ -99,14 +97,15 @@ int make_directory(const std::filesystem::path& directory) {
 
 }  // namespace
 
-std::variant<FileContents, FileError> read_whole(const std::string& path, double touch_after) {
+std::variant<FileContents, FileError> read_whole(const std::string& path, double touch_after,
+                                                 int64_t max_bytes) {
   // Without O_NONBLOCK a pipe of that name would block.
   const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.get() < 0) return error_of(errno, "cannot be opened");
   struct stat status;
   if (fstat(file.get(), &status) != 0) return error_of(errno, "cannot be examined");
   if (!S_ISREG(status.st_mode)) return FileError{0, "is not a regular file"};
-  if (status.st_size > kMaxFileBytes) return FileError{0, "is too large"};
+  if (status.st_size > max_bytes) return FileError{0, "is too large"};
   FileContents contents;
   contents.bytes.resize(static_cast<size_t>(status.st_size));
   size_t have = 0;

@@ -17,8 +17,9 @@ struct FileContents {
 };
 
 // Reads a regular file. `touch_after` >= 0: a file older than so many seconds gets the current time
-// as its modification time (failure to do so is ignored).
-std::variant<FileContents, FileError> read_whole(const std::string& path, double touch_after = -1);
+// as its modification time (failure to do so is ignored). A larger file is an error.
+std::variant<FileContents, FileError> read_whole(const std::string& path, double touch_after = -1,
+                                                 int64_t max_bytes = int64_t{1} << 30);
 
 // Writes `bytes` to a new file next to `path` and renames it to `path`: readers see the old or the
 // new contents, nothing between. Directories on the way are created (mode 0700).

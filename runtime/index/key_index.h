@@ -33,6 +33,13 @@ struct MjScorer;
 
 namespace maskjit {
 
+// How an index is kept up to date; not part of what it is.
+struct KeyIndexExecution {
+  int threads = 0;          // of oneTBB; 0: all that the process may use
+  std::string target = {};  // empty: the best this CPU supports; see `maskjit info`
+  std::shared_ptr<const ThreadPool> thread_pool = {};  // instead of `threads` of oneTBB
+};
+
 class KeyIndex {
  public:
   // Minima and maxima of pages of `page` (1 to 2^20) consecutive keys (Quest, Tang et al. 2024).
@@ -88,12 +95,7 @@ class KeyIndex {
     bool operator==(const Shape&) const = default;
   };
 
-  // How an index is kept up to date; not part of what it is.
-  struct Execution {
-    int threads = 0;          // of oneTBB; 0: all that the process may use
-    std::string target = {};  // empty: the best this CPU supports; see `maskjit info`
-    std::shared_ptr<const ThreadPool> thread_pool = {};  // instead of `threads` of oneTBB
-  };
+  using Execution = KeyIndexExecution;
 
   // An index without keys. Tensors are copied. The seed draws projections and first centroids.
   static Result<KeyIndex> create(const Shape& shape, std::span<const Part> parts, uint64_t seed = 0,
@@ -123,6 +125,7 @@ class KeyIndex {
   static Result<KeyIndex> load(const std::string& path, const Execution& execution = {});
 
   struct State;  // internal
+  const State& state() const { return *state_; }
 
  private:
   explicit KeyIndex(std::shared_ptr<State> state) : state_(std::move(state)) {}

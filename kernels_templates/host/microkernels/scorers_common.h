@@ -196,8 +196,8 @@ MJ_OUTLINE void product(const float* a, int64_t lda, const float* b, int64_t ldb
 
 // Bit i of the result: x[i] > 0.
 MJ_INLINE uint32_t positive_bits(F32x16 x) {
-  typedef bool B16 __attribute__((ext_vector_type(16)));
-  return __builtin_bit_cast(uint16_t, __builtin_convertvector(x > splat(0.0f), B16));
+  typedef bool Signs __attribute__((ext_vector_type(16)));
+  return __builtin_bit_cast(uint16_t, __builtin_convertvector(x > splat(0.0f), Signs));
 }
 
 }  // namespace
