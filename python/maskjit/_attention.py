@@ -249,23 +249,22 @@ def _by_kind(parameters: Mapping[str, object] | None, named: Mapping[str, object
         return "", None, "", None, "", None
     tensors: dict[str, Tensor] = {}
     scalars: dict[str, bool | int | float] = {}
-    masks: dict[str, object] = {}
+    masks: dict[str, Mask] = {}
     for name, value in (named if parameters is None else {**parameters, **named}).items():
         if isinstance(value, Tensor):
             tensors[name] = value
         elif isinstance(value, _NUMBERS):
             scalars[name] = value
         elif isinstance(value, Mask):
-            masks[name] = value._held
+            masks[name] = value
         else:
             raise TypeError(f"the parameter {name!r} is a {type(value).__name__}; a tensor, a Mask or a number is needed")
-    if not masks:
-        return ",".join(tensors), list(tensors.values()), ",".join(scalars), list(scalars.values()), "", None
+    # None instead of empty lists: exported programs cannot be saved with those.
     return (
         ",".join(tensors),
-        list(tensors.values()),
+        list(tensors.values()) or None,
         ",".join(scalars),
-        list(scalars.values()),
+        list(scalars.values()) or None,
         ",".join(masks),
-        list(masks.values()),
+        [tensor for mask in masks.values() for tensor in mask._tensors] or None,
     )

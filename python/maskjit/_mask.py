@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree
 
 import maskjit._library  # noqa: F401  (registers the class)
 
 _Mask = torch.classes.maskjit.Mask
+#: What a mask is to the operators; runtime/torch/mask.h says what they hold.
+_TENSORS = ("header", "places", "details", "weights")
 
 
 class Mask:
@@ -19,23 +23,40 @@ class Mask:
     Masks are made by the class methods and do not change. Entries are stored as bits, or as the sorted columns of each
     row; weights only where some are not 1. A mask without active entries is "empty", one with all of them and no weight
     but 1 is "full", however it was made. In attention an empty mask excludes every key.
+
+    torch.compile and torch.export trace through attention with a mask, which is a few tensors to them; masks themselves
+    are made outside of what is traced.
     """
 
-    def __init__(self, held) -> None:
-        self._held = held
+    #: [..., columns]
+    shape: torch.Size
+
+    def __init__(self, shape: Sequence[int], tensors: Sequence[Tensor]) -> None:
+        """For internal use: the tensors are those that the operators take."""
+        self.shape = torch.Size(shape)
+        self._tensors = tuple(tensors)
+
+    @classmethod
+    def _of(cls, held: Any) -> Mask:
+        return cls(held.shape(), held.tensors())
+
+    @property
+    def _held(self) -> Any:
+        # The first tensor keeps it, unless the tensors are copies.
+        return _Mask.from_tensors(list(self._tensors))
 
     @classmethod
     def empty(cls, shape: Sequence[int]) -> Mask:
-        return cls(_Mask.empty(list(shape)))
+        return cls._of(_Mask.empty(list(shape)))
 
     @classmethod
     def full(cls, shape: Sequence[int]) -> Mask:
-        return cls(_Mask.full(list(shape)))
+        return cls._of(_Mask.full(list(shape)))
 
     @classmethod
     def from_dense(cls, values: Tensor) -> Mask:
         """values: bool, or weights in [0, 1] of a floating type; any strides."""
-        return cls(_Mask.from_dense(values))
+        return cls._of(_Mask.from_dense(values))
 
     @classmethod
     def from_indices(
@@ -50,7 +71,7 @@ class Mask:
             row_pointers: int32 or int64 [rows + 1], where the rows begin in `indices`.
             weights: [n]; default 1.
         """
-        return cls(_Mask.from_indices(list(shape), indices, row_pointers, weights))
+        return cls._of(_Mask.from_indices(list(shape), indices, row_pointers, weights))
 
     @classmethod
     def from_row_indices(
@@ -58,11 +79,7 @@ class Mask:
     ) -> Mask:
         """columns: int32 or int64 [*shape[:-1], n], the active columns of each row; with `padding` negative ones are not
         there, without they are an error. weights: of the same shape; default 1."""
-        return cls(_Mask.from_row_indices(list(shape), columns, weights, padding))
-
-    @property
-    def shape(self) -> torch.Size:
-        return torch.Size(self._held.shape())
+        return cls._of(_Mask.from_row_indices(list(shape), columns, weights, padding))
 
     @property
     def representation(self) -> str:
@@ -86,11 +103,11 @@ class Mask:
 
     def dense(self) -> Mask:
         """The same mask stored as bits (unless it is empty or full)."""
-        return Mask(self._held.dense())
+        return Mask._of(self._held.dense())
 
     def index(self) -> Mask:
         """The same mask stored as columns of rows (unless it is empty or full)."""
-        return Mask(self._held.index())
+        return Mask._of(self._held.index())
 
     def to_dense(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """The weights, 0 where inactive; with torch.bool, what is active. Of the mask's shape."""
@@ -104,7 +121,7 @@ class Mask:
         """The weights add up, at most 1; of masks without weights, the union. Also `a | b`."""
         if not isinstance(other, Mask):
             raise TypeError(f"a Mask can be merged with another, not with a {type(other).__name__}")
-        return Mask(self._held.merge(other._held))
+        return Mask._of(self._held.merge(other._held))
 
     def __or__(self, other: Mask) -> Mask:
         return self.merge(other) if isinstance(other, Mask) else NotImplemented
@@ -125,3 +142,25 @@ class Mask:
 
     def __repr__(self) -> str:
         return f"maskjit.Mask({self._held.describe()})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _copied, (self._tensors,)
+
+
+def _copied(tensors: Sequence[Tensor]) -> Mask:
+    return Mask._of(_Mask.from_tensors(list(tensors)))
+
+
+# Tracers see the tensors; programs that torch.export saves name the class.
+_pytree.register_pytree_node(
+    Mask,
+    lambda mask: (list(mask._tensors), tuple(mask.shape)),
+    lambda tensors, shape: Mask(shape, tensors),
+    serialized_type_name="maskjit.Mask",
+    flatten_with_keys_fn=lambda mask: (
+        [(_pytree.MappingKey(name), tensor) for name, tensor in zip(_TENSORS, mask._tensors, strict=True)],
+        tuple(mask.shape),
+    ),
+    to_dumpable_context=list,
+    from_dumpable_context=tuple,
+)

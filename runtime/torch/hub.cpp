@@ -19,18 +19,29 @@ std::string text_of(double value) {
   return {buffer.data(), end};
 }
 
+// The shortest decimals that stand for the share, their point moved by two places: the language
+// takes the number nearest to a percentage.
+std::string percent_of(double share) {
+  std::array<char, 1100> buffer;
+  const auto end =
+      std::to_chars(buffer.data(), buffer.data() + buffer.size(), share, std::chars_format::fixed)
+          .ptr;
+  std::string digits(buffer.data(), end);
+  size_t point = std::min(digits.find('.'), digits.size());
+  if (point < digits.size()) digits.erase(point, 1);
+  point += 2;
+  if (digits.size() <= point) digits.append(point + 1 - digits.size(), '0');
+  digits.insert(point, ".");
+  return digits.substr(std::min(digits.find_first_not_of('0'), point - 1));
+}
+
 std::string size_of(const char* name, const Size& size) {
   const bool positive = std::visit([](auto number) { return number > 0; }, size);
   TORCH_CHECK_VALUE(positive, name, " must be > 0, got ",
                     std::visit([](auto number) { return c10::str(number); }, size));
   if (const auto* keys = std::get_if<int64_t>(&size)) return std::to_string(*keys);
-  // The language divides by 100 again, which must give the same share.
-  const double share = std::get<double>(size);
-  double percent = share * 100;
-  if (percent / 100 != share) {
-    percent = std::nextafter(percent, percent / 100 < share ? INFINITY : -INFINITY);
-  }
-  return text_of(percent) + "%";
+  TORCH_CHECK_VALUE(std::isfinite(std::get<double>(size)), name, " must be finite");
+  return percent_of(std::get<double>(size)) + "%";
 }
 
 std::string within(const char* name, double value, bool zero) {

@@ -96,6 +96,13 @@ void define_mask(::torch::Library& library) {
       .def("is_weighted", [](const Holder& self) { return self->mask.is_weighted(); })
       .def("active", [](const Holder& self) { return self->mask.active(); })
       .def("density", [](const Holder& self) { return self->mask.density(); })
+      .def_static("from_tensors",
+                  [](const std::vector<Tensor>& t) {
+                    TORCH_CHECK_VALUE(t.size() == kMaskTensors, "a mask is ", kMaskTensors,
+                                      " tensors, but ", t.size(), " are given");
+                    return c10::make_intrusive<MaskHolder>(mask_of(t[0], t[1], t[2], t[3]));
+                  })
+      .def("tensors", [](const Holder& self) { return tensors_of(self->mask); })
       .def("describe", [](const Holder& self) { return self->mask.describe(); })
       .def("dense", [](const Holder& self) { return hold(self->mask.dense()); })
       .def("index", [](const Holder& self) { return hold(self->mask.index()); })

@@ -21,14 +21,14 @@ constexpr const char* kAttention =
     "str constants='', str path='', Tensor? attn_mask=None, float? scale=None, "
     "SymInt? q_offset=None, bool transposed=False, str tensor_names='', Tensor[]? tensors=None, "
     "str scalar_names='', Scalar[]? scalars=None, str mask_names='', "
-    "__torch__.torch.classes.maskjit.Mask[]? masks=None, int? seed=None, int offset=0, "
+    "Tensor[]? masks=None, int? seed=None, int offset=0, "
     "float? dropout=None, bool? renormalise=None) -> Tensor";
 constexpr const char* kAttentionResults =
     "attention_results(Tensor query, Tensor key, Tensor value, str program, str entry='', "
     "str constants='', str path='', Tensor? attn_mask=None, float? scale=None, "
     "SymInt? q_offset=None, bool transposed=False, str tensor_names='', Tensor[]? tensors=None, "
     "str scalar_names='', Scalar[]? scalars=None, str mask_names='', "
-    "__torch__.torch.classes.maskjit.Mask[]? masks=None, int? seed=None, int offset=0, "
+    "Tensor[]? masks=None, int? seed=None, int offset=0, "
     "float? dropout=None, bool? renormalise=None, *, str[] results, bool row_max_over_all=False) "
     "-> Tensor[]";
 
@@ -144,10 +144,13 @@ void Arguments::take_scalars(Options& options) const {
 void Arguments::take_masks(Options& options) const {
   const std::vector<std::string> names = split_names(all_[kMaskNames].toStringView());
   const auto masks = list(kMasks);
-  TORCH_CHECK_VALUE(names.size() == masks.size(), "mask_names has ", names.size(), " names for ",
-                    masks.size(), " masks");
+  TORCH_CHECK_VALUE(kMaskTensors * names.size() == masks.size(), "mask_names has ", names.size(),
+                    " names for ", masks.size(), " tensors; each mask has ", kMaskTensors);
   for (size_t i = 0; i < names.size(); ++i) {
-    options.masks.emplace(names[i], masks[i].toCustomClass<MaskHolder>()->mask);
+    const auto tensor = [&](size_t part) -> const Tensor& {
+      return masks[kMaskTensors * i + part].toTensor();
+    };
+    options.masks.emplace(names[i], mask_of(tensor(0), tensor(1), tensor(2), tensor(3)));
   }
 }
 
@@ -302,7 +305,7 @@ template <auto* kernel>
 namespace mj = maskjit::torch;
 
 TORCH_LIBRARY(maskjit, m) {
-  mj::define_mask(m);  // the schemas name it
+  mj::define_mask(m);
   m.def(mj::kAttention);
   m.def(mj::kAttentionResults);
   m.def("merge_partials(Tensor[] outputs, Tensor[] lses) -> (Tensor output, Tensor lse)");

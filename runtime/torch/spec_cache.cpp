@@ -30,9 +30,11 @@ std::optional<Value> parse_value(std::string_view text) {
   if (text == "true") return true;
   if (text == "false") return false;
   if (text.ends_with('%')) {
-    const auto percent = parse_number<double>(text.substr(0, text.size() - 1));
-    if (!percent) return std::nullopt;
-    return Share{*percent / 100};
+    // The number nearest to the share, as in the language.
+    const std::string percent(text.substr(0, text.size() - 1));
+    const auto share = parse_number<double>(percent + "e-2");
+    if (!share) return std::nullopt;
+    return Share{*share};
   }
   if (const auto integer = parse_number<int64_t>(text)) return *integer;
   if (const auto real = parse_number<double>(text)) return *real;

@@ -7,6 +7,8 @@
 #include <ATen/ops/zeros_like.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 namespace maskjit::torch::hub {
 namespace {
 
@@ -63,6 +65,18 @@ TEST(TorchHub, ResearchAttention) {
     }
   }
   EXPECT_LT(difference(output, t.sdpa(active)), 1e-5);
+}
+
+TEST(TorchHub, SharesAreExact) {
+  const auto spec_of = [](double share) {
+    return ResearchAttention::create_from_config({Local{share}}).spec();
+  };
+  EXPECT_EQ(spec_of(0.1), "local(10.0%)");
+  EXPECT_EQ(spec_of(0.145), "local(14.5%)");
+  EXPECT_EQ(spec_of(1.0), "local(100.0%)");
+  EXPECT_EQ(spec_of(0.00188), "local(0.188%)");
+  EXPECT_EQ(spec_of(2e-7), "local(0.00002%)");
+  EXPECT_THROW((void)spec_of(INFINITY), c10::ValueError);
 }
 
 TEST(TorchHub, DropoutInTraining) {

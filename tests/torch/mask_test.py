@@ -1,8 +1,12 @@
 """maskjit.Mask against dense tensors. The algebra itself is tested in C++ (tests/runtime/mask)."""
 
+import copy
+import gc
+import pickle
 import unittest
 
 import torch
+from torch.utils import _pytree as pytree
 
 from maskjit import Mask
 
@@ -76,6 +80,22 @@ class Masks(unittest.TestCase):
                 call()
         with self.assertRaisesRegex(TypeError, "not with a Tensor"):
             mask.merge(torch.ones(3))
+
+    def test_copies(self):
+        for mask in (Mask.empty(SHAPE), Mask.full(SHAPE), Mask.from_dense(random_weights(5)), Mask.from_dense(random_weights(6)).index()):
+            for other in (copy.deepcopy(mask), pickle.loads(pickle.dumps(mask))):
+                self.assertEqual((other, other.representation, other.shape), (mask, mask.representation, mask.shape))
+                self.assertNotEqual(other._tensors[0].data_ptr(), mask._tensors[0].data_ptr())
+            leaves, spec = pytree.tree_flatten({"m": mask})
+            self.assertTrue(all(isinstance(leaf, torch.Tensor) for leaf in leaves))
+            self.assertEqual(pytree.tree_unflatten(leaves, spec)["m"], mask)
+
+    def test_tensors_outlive_the_mask(self):
+        tensors = Mask.from_dense(random_weights(7))._tensors
+        want = [t.clone() for t in tensors]
+        gc.collect()
+        for tensor, before in zip(tensors, want, strict=True):
+            self.assertTrue(torch.equal(tensor, before))
 
     def test_repr(self):
         self.assertIn("210 of 2100 active", repr(Mask.from_dense(torch.arange(2100).view(SHAPE) % 10 == 0)))

@@ -1,5 +1,6 @@
 """torch.ops.maskjit.* and the package over it, against float64."""
 
+import io
 import threading
 import time
 import unittest
@@ -8,9 +9,23 @@ import warnings
 import torch
 
 import maskjit
+from maskjit import hub
 from reference import MASKS, TOLERANCE, assert_close, operands, positions, reference
 
 RECENT = "masker recent(n: int) = causal() & (sink(4) | local(n))"
+
+
+EXPLICIT = "masker m(m: tensor<bit>[batch, num_heads, q_len, kv_len]) = sink(2) | explicit(m)"
+
+
+def explicit_masks(q_len, kv_len, leading=(1, 1)):
+    """Bits, weights, and weights as an index."""
+    generator = torch.Generator().manual_seed(8)
+    shape = (*leading, q_len, kv_len)
+    active = torch.rand(shape, generator=generator) < 0.3
+    weights = torch.where(active, torch.rand(shape, generator=generator).clamp(min=0.1), 0.0)
+    weighted = maskjit.Mask.from_dense(weights)
+    return maskjit.Mask.from_dense(active), weighted, weighted.index()
 
 
 def recent(q_len, kv_len, n, q_offset=None):
@@ -299,10 +314,105 @@ class Tracing(unittest.TestCase):
             (ops.attention_results.default, (query, key, value, *spec), {"results": every, **parameters}),
             (ops.attention.default, (query, key, value, "causal"), {"seed": 5, "offset": 2, "dropout": 0.3}),
             (ops.merge_partials.default, ([query, query], [query[..., 0].contiguous()] * 2), {}),
+            *(
+                (ops.attention.default, (query, key, value, EXPLICIT), {"mask_names": "m", "masks": list(mask._tensors)})
+                for mask in (*explicit_masks(8, 12), maskjit.Mask.full((1, 1, 8, 12)), maskjit.Mask.empty((1, 1, 8, 12)))
+            ),
         ):
             with self.subTest(op=str(op), named=named), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 torch.library.opcheck(op, arguments, named)
+
+    def test_compile_with_explicit_masks(self):
+        attn = maskjit.compile(EXPLICIT)
+
+        def model(query, key, value, mask):
+            output, lse = attn.results(query * 2, key, value, m=mask)
+            return attn(output, key, value, m=mask) + lse.unsqueeze(-1)
+
+        def held(query, key, value):
+            return model(query, key, value, bits)
+
+        compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+        for q_len, kv_len in ((50, 70), (33, 90), (50, 64)):
+            tensors = operands(q_len=q_len, kv_len=kv_len)
+            bits, weighted, index = explicit_masks(q_len, kv_len)
+            dense = weighted.to_dense()
+            for mask in (bits, weighted, index, maskjit.Mask.full((1, 1, q_len, kv_len)), dense > 0, dense, dense.bfloat16()):
+                with self.subTest(q_len=q_len, kv_len=kv_len, mask=repr(mask)[:60]):
+                    self.assertTrue(torch.equal(compiled(*tensors, mask), model(*tensors, mask)))
+            # A mask that the function finds by itself.
+            torch.compiler.reset()
+            again = torch.compile(held, backend="aot_eager", fullgraph=True)
+            self.assertTrue(torch.equal(again(*tensors), held(*tensors)))
+
+    def test_compile_the_hub(self):
+        tensors = operands()
+        for mask in (None, *explicit_masks(50, 70, (2, 4))):
+            function = lambda q, k, v: hub.get_masked_attention_output(None, q, k, v, None, 0.2, 0.0, mask, True)  # noqa: B023
+            got = torch.compile(function, backend="aot_eager", fullgraph=True)(*tensors)
+            for a, b in zip(got, function(*tensors), strict=True):
+                self.assertTrue(torch.equal(a, b))
+
+    def test_inductor(self):
+        # The compiler that torch.compile takes by default, with operations before and after.
+        attn = maskjit.compile(EXPLICIT)
+        _, weighted, _ = explicit_masks(50, 70)
+        tensors = operands()
+        function = lambda q, k, v, m: attn(q.sin(), k, v * 2, m=m).relu()
+        try:
+            got = torch.compile(function, fullgraph=True)(*tensors, weighted)
+        except torch._inductor.exc.InvalidCxxCompiler as error:
+            self.skipTest(f"inductor needs a C++ compiler: {error}")
+        assert_close(self, got, function(*tensors, weighted).double())
+
+    def test_export_with_explicit_masks(self):
+        attn = maskjit.compile(EXPLICIT)
+
+        class Given(torch.nn.Module):
+            def forward(self, query, key, value, mask):
+                return attn(query, key, value, m=mask)
+
+        class Held(torch.nn.Module):
+            def __init__(self, mask):
+                super().__init__()
+                self.mask = mask
+
+            def forward(self, query, key, value):
+                return attn(query, key, value, m=self.mask)
+
+        tensors = operands()
+        for mask in explicit_masks(50, 70):
+            want = attn(*tensors, m=mask)
+            with self.subTest(mask=repr(mask)):
+                program = torch.export.export(Given(), (*tensors, mask))
+                self.assertTrue(torch.equal(program.module()(*tensors, mask), want))
+                file = io.BytesIO()
+                torch.export.save(torch.export.export(Held(mask), tensors), file)
+                file.seek(0)
+                self.assertTrue(torch.equal(torch.export.load(file).module()(*tensors), want))
+
+    def test_masks_of_copied_tensors(self):
+        # What tracers may do to a mask's tensors changes no result; tensors that are no mask's are an error.
+        attn = maskjit.compile(EXPLICIT)
+        tensors = operands()
+        for mask in (*explicit_masks(50, 70), maskjit.Mask.empty((1, 1, 50, 70))):
+            want = attn(*tensors, m=mask)
+            copy = maskjit.Mask(mask.shape, [t.clone() for t in mask._tensors])
+            self.assertTrue(torch.equal(attn(*tensors, m=copy), want))
+            self.assertEqual(copy, mask)
+        header, words, _, _ = explicit_masks(50, 70)[0]._tensors
+        none = torch.empty(0)
+        for given, pattern in (
+            ([header.clone(), words[1:], none.long(), none], r"packed mask\[1, 1, 50, 70\] has 99 words; 50 rows of 2 are needed"),
+            ([header.clone(), words, none, none], r"the details of a mask is Float\[0\] on cpu; Long"),
+            ([header[:1].clone(), words, none.long(), none], r"the header of a mask has 1 numbers"),
+            ([header.clone() + 7, words, none.long(), none], r"the header of a mask has 5 numbers; a representation \(0 to 3\)"),
+            ([header.clone(), words.to("meta"), none.long(), none], r"places is on meta"),
+            ([header, words], r"mask_names has 1 names for 2 tensors; each mask has 4"),
+        ):
+            with self.subTest(pattern=pattern), self.assertRaisesRegex((ValueError, NotImplementedError), pattern):
+                torch.ops.maskjit.attention(*tensors, EXPLICIT, mask_names="m", masks=given)
 
     def test_compile_without_graph_breaks(self):
         packed = maskjit.compile(MASKS / "packed_documents.masker")
