@@ -63,9 +63,7 @@ MJ_INLINE int query_columns() { return round_up(mj_head_dim, kLanes); }
 MJ_INLINE int value_columns() { return round_up(mj_head_dim_v, kLanes); }
 MJ_INLINE int head_words() { return mj_pairs ? (mj_head_dim + 1) / 2 : mj_head_dim; }
 MJ_INLINE int query_words() { return round_up(head_words(), mj_word_multiple); }
-MJ_INLINE bool packs_keys(const MjPlan* plan) {
-  return plan->parameters[kScoreRows] > kMaxRowsInPlace;
-}
+MJ_INLINE bool packs_keys(const MjPlan* plan) { return plan->parameters[kPacksKeys] != 0; }
 
 struct Scratch {
   float* queries;     // [kMaxRows][columns], in the order of mj_widen_query
@@ -569,13 +567,16 @@ MJ_DIRECTOR void mj_plan(const MjAttentionArgs* args, int64_t threads, MjPlan* p
   using namespace mj;
   const int64_t group = args->num_heads / args->num_kv_heads;
   const int64_t key_heads = args->batch_size * args->num_kv_heads;
+  const bool all = needs_all_scores() || (mj_dense_results && args->row_max_over_all);
+  // By which products are made, and so what they are rounded to, follows from the problem alone.
+  const bool packs = all && args->q_len * group > kMaxRowsInPlace;
   // Enough items for the threads, and scores that stay within a budget.
   int64_t most = kMaxRows;
-  while (most > kLanes && (most * stride_of(args) * 4 > kScoreBytes ||
-                           args->q_len * group * key_heads < 2 * threads * most)) {
+  while (most > 16 && (most * stride_of(args) * 4 > kScoreBytes ||
+                       args->q_len * group * key_heads < 2 * threads * most)) {
     most /= 2;
   }
-  while (most > 1 && most * stride_of(args) * 4 > kScoreBytes) most /= 2;
+  while (!packs && most > 1 && most * stride_of(args) * 4 > kScoreBytes) most /= 2;
   const int64_t queries = args->q_len < most ? args->q_len : most;
   int64_t heads = queries > 0 ? most / queries : 1;
   heads = heads < group ? heads : group;
@@ -590,8 +591,8 @@ MJ_DIRECTOR void mj_plan(const MjAttentionArgs* args, int64_t threads, MjPlan* p
   plan->parameters[kQueriesPerBlock] = queries;
   plan->parameters[kQueryBlocks] = queries > 0 ? (args->q_len + queries - 1) / queries : 0;
   plan->parameters[kHeadBlocks] = (group + heads - 1) / heads;
-  const bool all = needs_all_scores() || (mj_dense_results && args->row_max_over_all);
-  plan->parameters[kScoreRows] = !all ? 1 : rows > kMaxRowsInPlace ? round_up64(rows, 16) : rows;
+  plan->parameters[kScoreRows] = !all ? 1 : packs ? round_up64(rows, 16) : rows;
+  plan->parameters[kPacksKeys] = packs ? 1 : 0;
   plan->parameters[kPrepared] = prepared;
   plan->phase_items[0] = plan->parameters[kQueryBlocks] * plan->parameters[kHeadBlocks] * key_heads;
   plan->phase_items[1] = 0;
