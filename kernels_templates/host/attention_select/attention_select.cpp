@@ -26,6 +26,7 @@ enum Parameter {
   kQueryBlocks,
   kHeadBlocks,
   kScoreRows,
+  kPacksKeys,
   kPrepared
 };
 
