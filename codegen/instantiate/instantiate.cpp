@@ -9,6 +9,7 @@
 #include <map>
 
 #include "codegen/lower/lower.h"
+#include "kernels_templates/include/device_abi.h"
 #include "kernels_templates/include/embedded.h"
 #include "masker_dsl/ir/internal_error.h"
 
@@ -135,6 +136,7 @@ void specialise(const ir::Program& program, const analysis::TileFunctions& tiles
       {"mj_dropout", problem.dropout},
       {"mj_by_head", depends_on_head(tiles)},
       {"mj_range_count", tiles.range_count},
+      {"mj_keep_words", has_keep_words(program, problem)},
   };
   for (const auto& [name, value] : constants) define_constant(module, name, value);
   lower_hooks(program, tiles, problem,
@@ -150,6 +152,8 @@ void specialise(const ir::Program& program, const analysis::TileFunctions& tiles
   if (calls("mj_tensor_")) parts.push_back("tensor_range");
   if (calls("mj_exp") || calls("mj_log") || calls("mj_tanh") || calls("mj_widen"))
     parts.push_back("math");
+  // Hosts have it among their microkernels.
+  if (!target.is_host() && calls("mj_bit_tile")) parts.push_back("microkernels/bit_tile");
   for (const char* part : parts) {
     const bool failed = linker.linkInModule(
         load_bitcode((target.is_host() ? "host/" : "nvptx/") + std::string(part),
@@ -160,10 +164,12 @@ void specialise(const ir::Program& program, const analysis::TileFunctions& tiles
   rewrite_attributes(module, target);
   if (llvm::Function* kernel = module.getFunction("mj_attention"))
     kernel->addFnAttr("nvvm.maxntid", std::to_string(spec.warps * 32));
+  if (llvm::Function* kernel = module.getFunction("mj_merge"))
+    kernel->addFnAttr("nvvm.maxntid", std::to_string(static_cast<int>(mj_merge_threads)));
   for (llvm::GlobalValue& global : module.global_values()) {
     if (global.isDeclaration()) continue;
     const llvm::StringRef name = global.getName();
-    if (name == "mj_plan" || name == "mj_run" || name == "mj_attention") {
+    if (name == "mj_plan" || name == "mj_run" || name == "mj_attention" || name == "mj_merge") {
       global.setVisibility(llvm::GlobalValue::DefaultVisibility);
       continue;
     }

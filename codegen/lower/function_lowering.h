@@ -4,6 +4,7 @@
 #include <llvm/IR/IRBuilder.h>
 
 #include <map>
+#include <optional>
 #include <unordered_map>
 
 #include "codegen/lower/lower.h"
@@ -24,6 +25,10 @@ class FunctionLowering {
   // i1, i32 or i64, or float.
   llvm::Value* lower(ir::Value value);
   llvm::Value* as_i64(llvm::Value* value);
+  // word_lowering.cpp: a Boolean of 64 consecutive keys at once. Bit i of the i64 is its value for
+  // the key that is given plus i, in as far as that one is in the same aligned 64 keys.
+  bool has_words(ir::Value value) const;
+  llvm::Value* lower_word(ir::Value value);
 
  private:
   struct IntPair {
@@ -44,6 +49,16 @@ class FunctionLowering {
   llvm::Value* bit_load(const ir::Node& node);
   llvm::Value* bit_weight(const ir::Node& node);
   llvm::Value* bit_tile(const ir::Node& node);
+
+  // By how much an integer grows from a key to the next: 1 or -1, 0 if it does not depend on the
+  // key; nothing where that is not known.
+  std::optional<int> key_step(ir::Value value) const;
+  bool depends_on_key(ir::Value value) const;
+  bool is_word_load(const ir::Node& node) const;
+  llvm::Value* word_of_node(ir::Value id, const ir::Node& node);
+  llvm::Value* word_of_compare(const ir::Node& node);
+  llvm::Value* word_of_load(const ir::Node& node);
+  llvm::Value* bits_below(llvm::Value* count);
 
   // Where an element of a tensor is: its offset, 0 where a subscript is out of range.
   struct Place {
@@ -74,6 +89,7 @@ class FunctionLowering {
   std::vector<analysis::ValueRange> ranges_;
   std::unordered_map<ir::Var, llvm::Value*> given_;
   std::unordered_map<uint32_t, llvm::Value*> lowered_;
+  std::unordered_map<uint32_t, llvm::Value*> words_;
   std::map<std::pair<uint32_t, std::vector<ir::Value>>, llvm::Value*> bit_tiles_;
 };
 

@@ -31,6 +31,14 @@ void define(llvm::Module& module, const ir::Function& function, const ProblemSpe
 
 }  // namespace
 
+bool has_keep_words(const ir::Program& program, const ProblemSpec& problem) {
+  llvm::LLVMContext context;
+  llvm::IRBuilder<> builder(context);
+  const FunctionLowering lowering(program.function, problem, ArgumentLayout::Device, builder,
+                                  nullptr);
+  return lowering.has_words(program.function.result("mask"));
+}
+
 void lower_hooks(const ir::Program& program, const analysis::TileFunctions& tiles,
                  const ProblemSpec& problem, ArgumentLayout layout, llvm::Module& module) {
   const ir::Function& element = program.function;
@@ -38,6 +46,13 @@ void lower_hooks(const ir::Program& program, const analysis::TileFunctions& tile
          {Var::Batch, Var::Head, Var::KvHead, Var::Query, Var::Key},
          [&](llvm::IRBuilder<>& builder, FunctionLowering& lowering, llvm::Function&) {
            builder.CreateRet(lowering.lower(element.result("mask")));
+         });
+  define(module, element, problem, layout, "mj_keep_word",
+         {Var::Batch, Var::Head, Var::KvHead, Var::Query, Var::Key},
+         [&](llvm::IRBuilder<>& builder, FunctionLowering& lowering, llvm::Function&) {
+           const ir::Value mask = element.result("mask");
+           builder.CreateRet(lowering.has_words(mask) ? lowering.lower_word(mask)
+                                                      : builder.getInt64(0));
          });
   define(module, element, problem, layout, "mj_score",
          {Var::Batch, Var::Head, Var::KvHead, Var::Query, Var::Key, Var::Score},

@@ -20,6 +20,10 @@ namespace maskjit::codegen {
 // MjAttentionArgs, or in the MjDeviceArgs that it is the first member of.
 enum class ArgumentLayout { Host, Device };
 
+// Can the mask of 64 consecutive keys be computed at once, as a word (mj_keep_word)? Where it is
+// made of intervals of keys, rows of explicit masks and what does not depend on the key.
+bool has_keep_words(const ir::Program& program, const ProblemSpec& problem);
+
 // The hooks that `module` declares get bodies and internal linkage; hooks that it does not use are
 // skipped.
 void lower_hooks(const ir::Program& program, const analysis::TileFunctions& tiles,

@@ -2,16 +2,23 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "kernels_templates/include/device_abi.h"
+#include "kernels_templates/include/device_layout.h"
 
 namespace maskjit::codegen {
 namespace {
 
+constexpr const char* kDecodeName = "nvptx/attention_decode";
 constexpr int kMaxBlockedHeadDim = 256;
 
-// Rows, keys and warps of a block by element size and head dimension. A warp takes 32 rows while
-// its sums fit its registers (32 x 128 f32 are half of them), which halves the reads of keys and
-// values from shared memory; else 16. Everything fits the 99 KiB of sm_86, 89 and 120.
+bool is_single(const ProblemSpec& problem) { return problem.element == MJ_F32; }
+
+// Rows, keys and warps of a block of the forward kernel by element size and head dimension. A warp
+// takes 32 rows while its sums fit its registers (32 x 128 f32 are half of them), which halves the
+// reads of keys and values from shared memory; else 16. Everything fits the 99 KiB of sm_86, 89 and
+// 120.
 struct TileShape {
   bool single;
   int head_dim;  // up to this one
@@ -22,34 +29,24 @@ constexpr TileShape kTileShapes[] = {
     {true, 128, 64, 32, 4},   {true, 256, 32, 16, 2},
 };
 
-int pitch_of(int columns, bool single) {
-  const int multiple = single ? 8 : 16;
-  return (columns + multiple - 1) / multiple * multiple * (single ? 4 : 2) + 16;
-}
-
-// As layout() of nvptx/attention_forward.
-int shared_memory_of(const TileShape& shape, const ProblemSpec& problem) {
-  const int key = pitch_of(problem.head_dim, shape.single);
-  const int value = pitch_of(problem.head_dim_v, shape.single);
-  return shape.tile_q * std::max(key, value) + shape.tile_k * (key + value);
-}
-
 const TileShape& tile_shape(const ProblemSpec& problem) {
-  const bool single = problem.element == MJ_F32;
   const int widest = std::max(problem.head_dim, problem.head_dim_v);
   for (const TileShape& shape : kTileShapes) {
-    if (shape.single == single && widest <= shape.head_dim) return shape;
+    if (shape.single == is_single(problem) && widest <= shape.head_dim) return shape;
   }
   return kTileShapes[0];
 }
 
-Support fits_launch(const ir::Program& program, const ProblemSpec& problem) {
-  if (problem.dropout != MJ_NO_DROPOUT) return Support::no("dropout is for hosts only");
-  for (const ir::Tensor& tensor : program.function.tensors()) {
-    if (tensor.element != ir::Element::Bit) continue;
-    return Support::no(
-        fmt::format("'{}' is an explicit mask: they are for hosts only", tensor.name));
-  }
+int forward_shared_memory(const TileShape& shape, const ProblemSpec& problem) {
+  return mj::forward_shared_bytes(shape.tile_q, shape.tile_k, problem.head_dim, problem.head_dim_v,
+                                  is_single(problem));
+}
+
+int decode_shared_memory(const ProblemSpec& problem) {
+  return mj::decode_shared_bytes(problem.head_dim, problem.head_dim_v, is_single(problem));
+}
+
+Support fits_launch(const ir::Program& program) {
   size_t scalars = 0;
   for (const ir::Param& param : program.function.params()) {
     if (param.time == ir::BindingTime::Runtime) ++scalars;
@@ -63,8 +60,9 @@ Support fits_launch(const ir::Program& program, const ProblemSpec& problem) {
   return {};
 }
 
-Support forward_supports(const ir::Program& program, const ProblemSpec& problem,
-                         const Target& target) {
+// What the blocked kernels have in common; `shared_memory` is what a block needs, in bytes.
+Support supports_blocked(const ir::Program& program, const ProblemSpec& problem,
+                         const Target& target, int (*shared_memory)(const ProblemSpec&)) {
   if (problem.dense_results) {
     return Support::no(
         "dense weights and the maximum over all keys need a second pass over the keys");
@@ -73,12 +71,39 @@ Support forward_supports(const ir::Program& program, const ProblemSpec& problem,
     return Support::no(fmt::format("head dimensions {} and {}: blocked kernels go up to {}",
                                    problem.head_dim, problem.head_dim_v, kMaxBlockedHeadDim));
   }
-  const int bytes = shared_memory_of(tile_shape(problem), problem);
+  const int bytes = shared_memory(problem);
   if (bytes > target.shared_memory_limit()) {
     return Support::no(fmt::format("{} bytes of shared memory: a block of {} has {}", bytes,
                                    target.print(), target.shared_memory_limit()));
   }
-  return fits_launch(program, problem);
+  return fits_launch(program);
+}
+
+Support decode_supports(const ir::Program& program, const ProblemSpec& problem,
+                        const Target& target) {
+  if (!problem.short_queries) {
+    return Support::no(
+        "more than 16 query rows share a key head: the forward kernel reuses keys better");
+  }
+  return supports_blocked(program, problem, target, decode_shared_memory);
+}
+
+KernelSpec decode_specialise(const ProblemSpec& problem, const Target&) {
+  KernelSpec spec;
+  spec.template_name = kDecodeName;
+  spec.problem = problem;
+  spec.warps = mj::decode_warps(problem.head_dim, problem.head_dim_v, is_single(problem));
+  spec.tile_q = mj::kDecodeRows;
+  spec.tile_k = mj::kDecodeKeys * spec.warps;
+  spec.shared_memory = decode_shared_memory(problem);
+  return spec;
+}
+
+Support forward_supports(const ir::Program& program, const ProblemSpec& problem,
+                         const Target& target) {
+  return supports_blocked(program, problem, target, [](const ProblemSpec& p) {
+    return forward_shared_memory(tile_shape(p), p);
+  });
 }
 
 KernelSpec forward_specialise(const ProblemSpec& problem, const Target&) {
@@ -89,15 +114,12 @@ KernelSpec forward_specialise(const ProblemSpec& problem, const Target&) {
   spec.tile_q = shape.tile_q;
   spec.tile_k = shape.tile_k;
   spec.warps = shape.warps;
-  spec.shared_memory = shared_memory_of(shape, problem);
+  spec.shared_memory = forward_shared_memory(shape, problem);
   return spec;
 }
 
-Support reference_supports(const ir::Program& program, const ProblemSpec& problem, const Target&) {
-  if (problem.dense_results) {
-    return Support::no("dense weights and the maximum over all keys are for hosts only");
-  }
-  return fits_launch(program, problem);
+Support reference_supports(const ir::Program& program, const ProblemSpec&, const Target&) {
+  return fits_launch(program);
 }
 
 KernelSpec reference_specialise(const ProblemSpec& problem, const Target&) {
@@ -110,10 +132,44 @@ KernelSpec reference_specialise(const ProblemSpec& problem, const Target&) {
   return spec;
 }
 
+// As blocks_of() of nvptx/attention_decode.
+int64_t decode_blocks(const LaunchShape& shape) {
+  const int64_t group = shape.num_heads / shape.num_kv_heads;
+  const int64_t queries = std::min<int64_t>(shape.q_len, mj::kDecodeRows);
+  const int64_t heads = std::min(mj::kDecodeRows / queries, group);
+  return shape.batch_size * shape.num_kv_heads * ((shape.q_len + queries - 1) / queries) *
+         ((group + heads - 1) / heads);
+}
+
+// Parts of at least kLeastTiles key tiles each, in whole waves of the device's blocks: of all
+// counts the smallest that keeps the multiprocessors nearly as busy as the best one does.
+int64_t decode_splits(const KernelSpec& spec, const LaunchShape& shape, int64_t blocks,
+                      int multiprocessors) {
+  constexpr int64_t kLeastTiles = 4;
+  constexpr double kNearly = 0.9;
+  // Blocks of a multiprocessor with 100 KiB of shared memory, of which each takes 1 KiB more.
+  const int64_t resident = std::max<int64_t>(1, (100 << 10) / (spec.shared_memory + 1024));
+  const int64_t wave = std::max<int64_t>(1, multiprocessors) * resident;
+  const int64_t tiles = (shape.kv_len + spec.tile_k - 1) / spec.tile_k;
+  const int64_t most =
+      std::clamp<int64_t>(tiles / kLeastTiles, 1, static_cast<int64_t>(mj_max_device_splits));
+  const auto busy = [&](int64_t splits) {
+    const int64_t waves = (blocks * splits + wave - 1) / wave;
+    return static_cast<double>(blocks * splits) / static_cast<double>(waves * wave);
+  };
+  double best = 0;
+  for (int64_t splits = 1; splits <= most; ++splits) best = std::max(best, busy(splits));
+  int64_t splits = 1;
+  while (busy(splits) < kNearly * best) ++splits;
+  return splits;
+}
+
 }  // namespace
 
 const std::vector<KernelTemplate>& device_templates() {
   static const std::vector<KernelTemplate> templates = {
+      {kDecodeName, "a few query rows against many keys, split over the keys", decode_supports,
+       decode_specialise},
       {"nvptx/attention_forward", "blocked attention by matrix instructions", forward_supports,
        forward_specialise},
       {"nvptx/attention_reference", "one warp a query row", reference_supports,
@@ -122,8 +178,30 @@ const std::vector<KernelTemplate>& device_templates() {
   return templates;
 }
 
-int64_t device_grid(const KernelSpec& spec, int64_t batch_size, int64_t num_heads, int64_t q_len) {
-  return (q_len + spec.tile_q - 1) / spec.tile_q * batch_size * num_heads;
+DeviceLaunch device_launch(const KernelSpec& spec, const LaunchShape& shape, int multiprocessors) {
+  DeviceLaunch launch;
+  const int64_t rows = shape.batch_size * shape.num_heads * shape.q_len;
+  if (rows == 0) return launch;
+  const int threads = spec.warps * 32;
+  const auto add = [&](const char* entry, int64_t blocks, int threads_of, int shared_memory) {
+    launch.steps[static_cast<size_t>(launch.step_count++)] = {entry, blocks, threads_of,
+                                                              shared_memory};
+  };
+  if (spec.template_name != kDecodeName) {
+    const int64_t query_blocks = (shape.q_len + spec.tile_q - 1) / spec.tile_q;
+    add("mj_attention", query_blocks * shape.batch_size * shape.num_heads, threads,
+        spec.shared_memory);
+    return launch;
+  }
+  const int64_t blocks = decode_blocks(shape);
+  launch.splits = static_cast<int32_t>(decode_splits(spec, shape, blocks, multiprocessors));
+  add("mj_attention", blocks * launch.splits, threads, spec.shared_memory);
+  if (launch.splits > 1) {
+    add("mj_merge", rows, mj_merge_threads, launch.splits * 4);
+    launch.workspace_bytes =
+        launch.splits * rows * mj::decode_record_floats(spec.problem.head_dim_v) * 4;
+  }
+  return launch;
 }
 
 }  // namespace maskjit::codegen

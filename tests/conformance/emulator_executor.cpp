@@ -41,7 +41,8 @@ MjDeviceArgs translate(const Problem& problem, const MjAttentionArgs& args, cons
   MjDeviceArgs device{};
   device.attention = args;
   MjAttentionArgs& a = device.attention;
-  for (MjOperand* x : {&a.query, &a.key, &a.value, &a.output, &a.additive, &a.numerator})
+  for (MjOperand* x :
+       {&a.query, &a.key, &a.value, &a.output, &a.additive, &a.numerator, &a.weights})
     x->data = map.translate(x->data);
   for (float** x : {&a.lse, &a.row_max, &a.denominator}) *x = map.translate(*x);
   a.scalars = nullptr;
@@ -51,9 +52,27 @@ MjDeviceArgs translate(const Problem& problem, const MjAttentionArgs& args, cons
     MjTensor tensor = problem.tensors()[i];
     for (const void** x : {&tensor.data, &tensor.block_min, &tensor.block_max})
       *x = map.translate(*x);
+    tensor.weight_start = map.translate(tensor.weight_start);
+    tensor.weights = map.translate(tensor.weights);
     device.tensors[i] = tensor;
   }
   return device;
+}
+
+// What the performance tests look at, over the kernels of a launch.
+void add(const emulator::Counts& step, emulator::Counts& total) {
+  total.global_loads += step.global_loads;
+  total.global_stores += step.global_stores;
+  total.async_copies += step.async_copies;
+  total.shared_loads += step.shared_loads;
+  total.shared_stores += step.shared_stores;
+  total.matrix_loads += step.matrix_loads;
+  total.async_writes += step.async_writes;
+  total.matrix_operations += step.matrix_operations;
+  total.warp_instructions += step.warp_instructions;
+  total.ctas += step.ctas;
+  for (const auto& [name, count] : step.by_class) total.by_class[name] += count;
+  for (const auto& [name, count] : step.by_opcode) total.by_opcode[name] += count;
 }
 
 class EmulatorExecutor final : public Executor {
@@ -66,13 +85,19 @@ class EmulatorExecutor final : public Executor {
            (only_.empty() ? "" : "_" + only_.substr(only_.rfind('_') + 1));
   }
 
-  bool considers(const ProblemDescription& d) const override { return !d.dense_results; }
+  bool considers(const ProblemDescription& d) const override {
+    const bool is_short = d.q_len * (d.num_heads / d.num_kv_heads) <= 16;
+    if (only_.ends_with("decode")) return is_short && !d.dense_results;
+    if (only_.ends_with("forward")) return !d.dense_results;
+    return true;
+  }
 
-  Results run(const Problem& problem, int) const override {
+  // Decoding is split over as many multiprocessors as a host kernel has threads.
+  Results run(const Problem& problem, int threads) const override {
     const codegen::KernelSpec spec =
         *codegen::select_template(problem.program(), problem.spec(), target_, only_).spec;
     emulator::Report report;
-    Results results = run_on_emulator(problem, spec, target_, report);
+    Results results = run_on_emulator(problem, spec, target_, threads, report);
     if (!report.ok()) ADD_FAILURE() << report.fault->render();
     return results;
   }
@@ -85,7 +110,8 @@ class EmulatorExecutor final : public Executor {
 }  // namespace
 
 Results run_on_emulator(const Problem& problem, const codegen::KernelSpec& spec,
-                        const codegen::Target& target, emulator::Report& report) {
+                        const codegen::Target& target, int multiprocessors,
+                        emulator::Report& report) {
   const auto compiled = codegen::compile(problem.program(), problem.tiles(), spec, target);
   if (const auto* error = std::get_if<codegen::CompileError>(&compiled)) {
     ADD_FAILURE() << error->message;
@@ -99,22 +125,35 @@ Results run_on_emulator(const Problem& problem, const codegen::KernelSpec& spec,
   const auto& module = std::get<emulator::Module>(parsed);
   return problem.launch([&](const MjAttentionArgs& args, const std::vector<Buffer>& buffers) {
     const ProblemDescription& d = problem.description();
-    const int64_t grid = codegen::device_grid(spec, d.batch, d.num_heads, d.q_len);
-    if (grid == 0) return;
+    const codegen::DeviceLaunch launch = codegen::device_launch(
+        spec, {d.batch, d.num_heads, d.num_kv_heads, d.q_len, d.kv_len}, multiprocessors);
     emulator::Memory memory;
     AddressMap map;
     for (const Buffer& buffer : buffers) {
       const std::span<std::byte> bytes(static_cast<std::byte*>(buffer.data), buffer.bytes);
       map.add(buffer.data, buffer.bytes, memory.map(bytes, {.name = buffer.name}));
     }
-    const MjDeviceArgs device = translate(problem, args, map);
+    MjDeviceArgs device = translate(problem, args, map);
+    device.splits = launch.splits;
+    if (launch.workspace_bytes > 0) {
+      device.workspace = reinterpret_cast<void*>(
+          memory.allocate(static_cast<uint64_t>(launch.workspace_bytes),
+                          {.name = "workspace", .check_initialised = true}));
+    }
     const emulator::Parameters parameters = emulator::Parameters().add(device);
-    const emulator::LaunchConfig config{
-        .grid = {static_cast<uint32_t>(grid), 1, 1},
-        .block = {static_cast<uint32_t>(spec.warps) * 32, 1, 1},
-        .dynamic_shared_bytes = static_cast<uint64_t>(spec.shared_memory),
-        .params = parameters.bytes()};
-    report = emulator::launch(module, memory, "mj_attention", config, {.seed = d.seed});
+    for (int i = 0; i < launch.step_count; ++i) {
+      const codegen::DeviceStep& step = launch.steps[static_cast<size_t>(i)];
+      const emulator::LaunchConfig config{
+          .grid = {static_cast<uint32_t>(step.blocks), 1, 1},
+          .block = {static_cast<uint32_t>(step.threads), 1, 1},
+          .dynamic_shared_bytes = static_cast<uint64_t>(step.shared_memory),
+          .params = parameters.bytes()};
+      const emulator::Report of_step =
+          emulator::launch(module, memory, step.entry, config, {.seed = d.seed});
+      add(of_step.counts, report.counts);
+      report.fault = of_step.fault;
+      if (!report.ok()) return;
+    }
   });
 }
 

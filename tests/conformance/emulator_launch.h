@@ -6,8 +6,11 @@
 
 namespace maskjit::conformance {
 
-// Compiles, launches and reads back; `report` gets the fault, if there is one, and the counts.
+// Compiles, launches on a device of so many multiprocessors and reads back; `report` gets the
+// fault, if there is one, and the counts of all kernels of the launch (traffic, matrix operations,
+// instructions by class and opcode).
 Results run_on_emulator(const Problem& problem, const codegen::KernelSpec& spec,
-                        const codegen::Target& target, emulator::Report& report);
+                        const codegen::Target& target, int multiprocessors,
+                        emulator::Report& report);
 
 }  // namespace maskjit::conformance

@@ -495,6 +495,13 @@ Results Problem::launch(
   for (const auto& bytes : tensor_bytes_) add_vector("tensor", bytes);
   for (const auto& summary : summary_ints_) add_vector("tensor summary", summary);
   for (const auto& summary : summary_floats_) add_vector("tensor summary", summary);
+  for (const Mask& mask : masks_) {
+    const KernelMask& kernel = **mask.for_kernel();
+    add_vector("mask bits", kernel.bits->words);
+    add_vector("mask tiles", kernel.tiles);
+    add_vector("mask weight starts", kernel.bits->weight_start);
+    add_vector("mask weights", kernel.bits->weights);
+  }
   body(args, buffers);
   Results results;
   const auto gather = [&](const OperandData& data, int64_t columns, MjElement element) {

@@ -1,6 +1,7 @@
 // The simplest attention that is right on a device: one warp a query row, two passes over the keys
 // of its ranges for each 32 value columns. It supports every valid problem.
-#include "kernels_templates/nvptx/common/key_tiles.h"
+#include "kernels_templates/nvptx/common/adjust.h"
+#include "kernels_templates/nvptx/common/results.h"
 
 namespace mj {
 namespace {
@@ -36,8 +37,9 @@ MJ_INLINE void for_each_key(const MjAttentionArgs* args, const Row& row, Visit v
   const KeyTiles tiles = key_tiles(args, b);
   int found = 0;
   MJ_ROLL
-  for (int tile = next_tile(args, b, tiles, 0, &found); tile != kNoTile;
-       tile = next_tile(args, b, tiles, tile + 1, &found)) {
+  for (int tile = 0;; ++tile) {
+    tile = next_tile(args, b, tiles, tile, kNoTile, &found);
+    if (tile == kNoTile) break;
     MJ_ROLL
     for (int k = tile * mj_tile_k; k < (tile + 1) * mj_tile_k; ++k) {
       if (k >= args->kv_len) break;
@@ -45,6 +47,46 @@ MJ_INLINE void for_each_key(const MjAttentionArgs* args, const Row& row, Visit v
       visit(k, logit_of(args, row, k));
     }
   }
+}
+
+// The exponential of one key as it multiplies the value; adds to `total` what the denominator
+// takes.
+MJ_INLINE float exponential(const MjAttentionArgs* args, const Row& row, int k, float logit,
+                            float base, float& total) {
+  const QueryBlock& b = row.block;
+  float e = exp2_approx(__builtin_fmaf(logit, kLog2E, -base));
+  const float inverse =
+      mj_weighted ? inverse_weight(args, b.batch, b.head, b.kv_head, b.position, k) : 1.0f;
+  const bool kept = mj_dropout == MJ_NO_DROPOUT || dropout_keeps(args, b.batch, b.head, b.query, k);
+  adjust(inverse, kept, args->dropout_scale, e, total);
+  return e;
+}
+
+// The maximum over every key that the additive mask allows, in the base-2 domain.
+MJ_INLINE float maximum_over_all(const MjAttentionArgs* args, const Row& row) {
+  float m = kNegativeInfinity;
+  MJ_ROLL
+  for (int k = 0; k < static_cast<int>(args->kv_len); ++k)
+    m = __builtin_fmaxf(m, logit_of(args, row, k) * kLog2E);
+  return m;
+}
+
+// Dense weights: each lane writes every 32nd key.
+MJ_INLINE void write_weights(const MjAttentionArgs* args, const Row& row, float maximum,
+                             float total) {
+  const QueryBlock& b = row.block;
+  float* weights = reinterpret_cast<float*>(
+      const_cast<char*>(row_of(args->weights, MJ_F32, b.batch, b.head, b.query)));
+  const int lane = thread_index() % kWarp;
+  MJ_ROLL
+  for (int k = lane; k < static_cast<int>(args->kv_len); k += kWarp) weights[k] = 0.0f;
+  if (is_empty(maximum, total)) return;
+  const float inverse = 1.0f / total;
+  for_each_key(args, row, [&](int k, float x) __attribute__((always_inline)) {
+    float ignored = 0.0f;
+    const float e = exponential(args, row, k, x, maximum, ignored);
+    if (k % kWarp == lane) weights[k] = e * inverse;
+  });
 }
 
 }  // namespace
@@ -60,10 +102,11 @@ extern "C" MJ_KERNEL void mj_attention(const MjDeviceArgs device_args) {
   Row row;
   QueryBlock& b = row.block;
   b.query = block_index() % q_len;
+  b.queries = 1;
   b.head = block_index() / q_len % num_heads;
   b.batch = block_index() / q_len / num_heads;
   b.kv_head = b.head / (num_heads / static_cast<int>(args->num_kv_heads));
-  b.rows = 1;
+  b.heads = 1;
   b.position = b.query + static_cast<int>(args->q_offset);
   row.query = row_of(args->query, mj_element, b.batch, b.head, b.query);
   row.additive = nullptr;
@@ -76,6 +119,11 @@ extern "C" MJ_KERNEL void mj_attention(const MjDeviceArgs device_args) {
   });
   const float base = m == kNegativeInfinity ? 0.0f : m;
   float l = 0.0f;
+  float reported = m, rescale = 1.0f;
+  if (mj_dense_results && args->row_max_over_all) {
+    reported = maximum_over_all(args, row);
+    rescale = exp2_approx(m - (reported == kNegativeInfinity ? 0.0f : reported));
+  }
   MJ_ROLL
   for (int first = 0; first < mj_head_dim_v; first += kWarp) {
     const int column = first + lane;
@@ -83,29 +131,17 @@ extern "C" MJ_KERNEL void mj_attention(const MjDeviceArgs device_args) {
     float sum = 0.0f;
     l = 0.0f;
     for_each_key(args, row, [&](int k, float x) __attribute__((always_inline)) {
-      const float e = exp2_approx(__builtin_fmaf(x, kLog2E, -base));
-      l += e;
+      const float e = exponential(args, row, k, x, base, l);
       sum = __builtin_fmaf(
           e,
           load_element(row_of(args->value, mj_element, b.batch, b.kv_head, k), there, mj_element),
           sum);
     });
-    const bool empty = m == kNegativeInfinity;
-    if (column < mj_head_dim_v && args->output.data != nullptr) {
-      store_element(const_cast<char*>(row_of(args->output, mj_element, b.batch, b.head, b.query)),
-                    column, empty ? 0.0f : sum / l, mj_element);
-    }
-    if (column < mj_head_dim_v && args->numerator.data != nullptr) {
-      reinterpret_cast<float*>(const_cast<char*>(
-          row_of(args->numerator, MJ_F32, b.batch, b.head, b.query)))[column] = empty ? 0.0f : sum;
-    }
+    const float inverse = is_empty(m, l) ? 0.0f : 1.0f / l;
+    if (column < mj_head_dim_v)
+      write_column(args, b.batch, b.head, b.query, column, sum, inverse, rescale);
   }
-  if (lane != 0) return;
-  const bool empty = m == kNegativeInfinity;
-  const int64_t index =
-      (static_cast<int64_t>(b.batch) * args->num_heads + b.head) * args->q_len + b.query;
-  if (args->lse != nullptr)
-    args->lse[index] = empty ? kNegativeInfinity : (m + log2_approx(l)) * kLn2;
-  if (args->row_max != nullptr) args->row_max[index] = m * kLn2;
-  if (args->denominator != nullptr) args->denominator[index] = empty ? 0.0f : l;
+  if (mj_dense_results && args->weights.data != nullptr) write_weights(args, row, m, l);
+  if (lane == 0)
+    write_row_scalars(args, row_index(args, b.batch, b.head, b.query), m, l, reported, rescale);
 }

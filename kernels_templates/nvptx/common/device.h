@@ -26,6 +26,15 @@ MJ_INLINE void sync_warp() { asm volatile("bar.warp.sync 0xffffffff;" ::: "memor
 MJ_INLINE float shuffle_xor(float v, int lanes) {
   return __nvvm_shfl_sync_bfly_f32(0xFFFFFFFFu, v, lanes, 31);
 }
+// Of the lane that many lanes below; the lanes without one get their own value.
+MJ_INLINE int shuffle_up(int v, int lanes) {
+  return __nvvm_shfl_sync_up_i32(0xFFFFFFFFu, v, lanes, 0);
+}
+MJ_INLINE int shuffle_from(int v, int lane) {
+  return __nvvm_shfl_sync_idx_i32(0xFFFFFFFFu, v, lane, 31);
+}
+
+MJ_INLINE int smaller(int a, int b) { return a < b ? a : b; }
 
 // 2^x: relative error 2^-22.5, 0 for -inf.
 MJ_INLINE float exp2_approx(float x) {
@@ -43,6 +52,7 @@ MJ_INLINE float log2_approx(float x) {
 // --- Shared memory by byte offset.
 
 typedef uint32_t Words4 __attribute__((ext_vector_type(4)));
+typedef float Floats2 __attribute__((ext_vector_type(2)));
 
 MJ_INLINE uint32_t shared_base() {
   return static_cast<uint32_t>(reinterpret_cast<uint64_t>(&mj_shared_memory[0]));
@@ -63,7 +73,15 @@ MJ_INLINE void copy_async(uint32_t to, const void* from, bool present) {
                : "memory");
 }
 MJ_INLINE void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-MJ_INLINE void copy_wait_all() { asm volatile("cp.async.wait_group 0;" ::: "memory"); }
+// Waits until at most `pending` (0 to 3, a constant) of this thread's latest groups are on their
+// way.
+MJ_INLINE void copy_wait(int pending) {
+  if (pending == 0) asm volatile("cp.async.wait_group 0;" ::: "memory");
+  if (pending == 1) asm volatile("cp.async.wait_group 1;" ::: "memory");
+  if (pending == 2) asm volatile("cp.async.wait_group 2;" ::: "memory");
+  if (pending == 3) asm volatile("cp.async.wait_group 3;" ::: "memory");
+}
+MJ_INLINE void copy_wait_all() { copy_wait(0); }
 
 // --- Matrix fragments of m16n8k16 (16-bit) and m16n8k8 (tf32). Lane l holds row g = l / 4 and
 // columns by t = l % 4; sums: [g][2t], [g][2t + 1], [g + 8][2t], [g + 8][2t + 1].
@@ -124,10 +142,6 @@ MJ_INLINE uint32_t round_tf32(float v) {
   uint32_t r;
   asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r) : "f"(v));
   return r;
-}
-
-MJ_INLINE constexpr int round_up(int n, int multiple) {
-  return (n + multiple - 1) / multiple * multiple;
 }
 
 }  // namespace mj
