@@ -137,9 +137,13 @@ std::string KeyIndex::State::print() const {
   std::string& bytes = writer.text();
   const uint64_t total = bytes.size();
   std::memcpy(bytes.data() + 16, &total, sizeof(total));
+  seal(bytes);
+  return std::move(bytes);
+}
+
+void KeyIndex::State::seal(std::string& bytes) {
   const auto sum = checksum(bytes);
   std::memcpy(bytes.data() + kSumOffset, sum.data(), sum.size());
-  return std::move(bytes);
 }
 
 std::optional<std::string> KeyIndex::State::parse(std::string_view bytes,

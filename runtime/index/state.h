@@ -21,6 +21,8 @@ struct KeyIndex::State {
   static std::optional<std::string> parse(std::string_view bytes, const codegen::Target& target,
                                           const Execution& execution,
                                           std::shared_ptr<State>& result);
+  // Gives such bytes, at least a header long, the checksum of what they hold.
+  static void seal(std::string& bytes);
 
   // A hash of the keys at one position, of all heads: the first one, those at 2^i - 1, the last.
   struct Sample {

@@ -26,7 +26,8 @@ void expect_updated(const Status& status) { ASSERT_TRUE(status) << status.error(
 void update_in_steps(Rng& rng, KeyIndex& index, KeyCache& cache, int64_t size) {
   while (index.size() != size || pick(rng, 0, 3) == 0) {
     const int64_t now = index.size();
-    int64_t next = std::min(size, now + (pick(rng, 0, 2) == 0 ? 1 : pick(rng, 1, std::max<int64_t>(size, 1))));
+    int64_t next =
+        std::min(size, now + (pick(rng, 0, 2) == 0 ? 1 : pick(rng, 1, std::max<int64_t>(size, 1))));
     int64_t unchanged = INT64_MAX;
     const int64_t step = pick(rng, 0, 9);
     if (step == 0 && now > 0) {
