@@ -136,6 +136,8 @@ class Lowering {
   bool selector_arguments(std::string_view callee, std::span<const SelectorParam> params,
                           const parse::Expr& expr, const std::vector<const parse::Expr*>& given,
                           std::vector<ir::Stage::Argument>& out, Frame& frame);
+  TypedValue choice(const SelectorParam& param, const parse::Expr& argument, Frame& frame,
+                    std::string_view what);
   bool scorer(const parse::Expr* expr, ir::Stage& stage, Frame& frame);
 
   Builder builder_;

@@ -40,13 +40,19 @@ const std::array kChannels = {
     Param{ParamKind::IntTensor, "table", {}},
     Param{ParamKind::Structure, "bits", Scalar::of_int(16), 1, 16},
 };
+// In the order of MjActivation.
+const std::array<std::string_view, 4> kActivations = {"relu", "silu", "gelu", "tanh"};
 const std::array kHashBits = {
     Param{ParamKind::Tensor, "query_mlp", {}},
     Param{ParamKind::Tensor, "key_mlp", {}},
+    Param{ParamKind::Structure, "bits", {}, 1, 1024},
+    Param{ParamKind::Structure, "layers", Scalar::of_int(3), 1, 16},
+    Param{ParamKind::Structure, "hidden", Scalar::of_int(128), 1, 8192},
+    Param{ParamKind::Choice, "activation", Scalar::of_int(1), 0, 3, false, false, kActivations},
 };
 const std::array kPqCodes = {
     Param{ParamKind::Structure, "sub_dims", {}, 1, 1024},
-    Param{ParamKind::Structure, "bits", {}, 1, 16},
+    Param{ParamKind::Structure, "bits", {}, 1, 12},
 };
 
 const std::array kSelectors = {

@@ -12,13 +12,15 @@ namespace maskjit::check {
 struct SelectorParam {
   // Count: int, N% being a share of the keys. Fraction: float, N% being N / 100. CountOrFraction:
   // int, or float (also N%). Structure: an int known at compile time. Flag: bool known at compile
-  // time. Tensor: a float tensor. IntTensor: an int tensor.
+  // time. Choice: one of the names in `choices`, whose place in that list is the value. Tensor: a
+  // float tensor. IntTensor: an int tensor.
   enum class Kind : uint8_t {
     Count,
     Fraction,
     CountOrFraction,
     Structure,
     Flag,
+    Choice,
     Tensor,
     IntTensor
   } kind;
@@ -29,6 +31,7 @@ struct SelectorParam {
   double hi = 0;
   bool open_lo = false;
   bool open_hi = false;
+  std::span<const std::string_view> choices = {};
 };
 
 struct SelectorInfo {

@@ -1,4 +1,4 @@
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "masker_dsl/check/lowering.h"
 #include "masker_dsl/check/selectors.h"
@@ -158,6 +158,9 @@ bool Lowering::selector_arguments(std::string_view callee, std::span<const Selec
         }
         break;
       }
+      case ParamKind::Choice:
+        value = choice(param, *argument, frame, what);
+        break;
       case ParamKind::Tensor:
       case ParamKind::IntTensor: {
         Parameter tensor;
@@ -201,6 +204,27 @@ bool Lowering::selector_arguments(std::string_view callee, std::span<const Selec
     out.push_back(std::move(result));
   }
   return good;
+}
+
+// A name that means its place in the parameter's list, whatever else it may mean elsewhere.
+TypedValue Lowering::choice(const SelectorParam& param, const Expr& argument, Frame& frame,
+                            std::string_view what) {
+  const Expr& expr = parse::strip_parens(argument);
+  if (expr.kind == Expr::Kind::Error) return {};
+  const bool named = expr.kind == Expr::Kind::Name;
+  for (size_t i = 0; named && i < param.choices.size(); ++i) {
+    if (expr.name() == param.choices[i])
+      return TypedValue::scalar(builder_.constant(ir::Scalar::of_int(static_cast<int64_t>(i))));
+  }
+  const std::vector<std::string> names(param.choices.begin(), param.choices.end());
+  diag::Diagnostic& diagnostic =
+      error(named ? Kind::UnknownName : Kind::TypeMismatch, expr.range,
+            fmt::format("{} is one of {}{}", what, fmt::join(names, ", "),
+                        named ? fmt::format(", found '{}'", expr.name()) : ""),
+            frame);
+  const std::string closest = named ? diag::closest_name(expr.name(), names) : "";
+  if (!closest.empty()) diagnostic.with_hint(fmt::format("did you mean '{}'?", closest));
+  return {};
 }
 
 bool Lowering::scorer(const Expr* argument, Stage& stage, Frame& frame) {

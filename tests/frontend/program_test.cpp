@@ -123,7 +123,8 @@ TEST(Program, Sequences) {
       "= 1))\n"
       "attention main(pages: int = 4, mlp: tensor<f32>[num_heads, head_dim, 32]) {\n"
       "  mask causal() & prefix(100) & (stages(4) then top_k(pages, by = hash_bits(mlp, key_mlp = "
-      "mlp)) then adaptive(base = 5%, epsilon = 0.25, delta = 0.5))\n}\n");
+      "mlp, bits = 32, activation = tanh)) then adaptive(base = 5%, epsilon = 0.25, delta = "
+      "0.5))\n}\n");
   using Rule = ir::Stage::Rule;
   ASSERT_EQ(program.stages.size(), 5u);
   EXPECT_EQ(program.stages[0].rule, Rule::Static);
@@ -140,6 +141,11 @@ TEST(Program, Sequences) {
   const ir::Stage& hashed = program.stages[3];
   EXPECT_EQ(hashed.scorer_arguments[0].tensor, 0u);
   EXPECT_EQ(hashed.scorer_arguments[1].tensor, 0u);
+  ASSERT_EQ(hashed.scorer_arguments.size(), 6u);
+  for (const auto& [i, value] : {std::pair{2, 32}, {3, 3}, {4, 128}, {5, 3}}) {
+    const auto& argument = hashed.scorer_arguments[static_cast<size_t>(i)];
+    EXPECT_EQ(program.function[argument.value].constant.integer, value) << argument.name;
+  }
   const ir::Stage& adaptive = program.stages[4];
   EXPECT_EQ(adaptive.rule, Rule::Adaptive);
   EXPECT_EQ(program.function[adaptive.arguments[0].value].constant, ir::Scalar::of_float(0.05));
