@@ -1,5 +1,6 @@
 // Attention: a bound program and a problem -> a kernel, and its launch.
 #include "runtime/api/state.h"
+#include "runtime/plan/stages.h"
 
 namespace maskjit {
 
@@ -13,6 +14,10 @@ codegen::Selection detail::select(const AttentionState& attention,
       attention.bound.program, problem, engine.target, engine.options.only_template);
   if (selection.spec) selection.spec->opt_level = engine.options.opt_level;
   return selection;
+}
+
+KeyIndex::Execution AttentionState::execution() const {
+  return {engine->options.threads, engine->target.print(), engine->options.thread_pool};
 }
 
 Result<AttentionState::Choice> AttentionState::prepare(const codegen::ProblemSpec& problem) const {
@@ -63,9 +68,15 @@ Status Attention::run(const AttentionInputs& inputs, const AttentionOutputs& out
   auto choice = state_->prepare(launch.problem);
   if (!choice) return choice.error();
   plan::summarise_tensors(state_->signature, launch);
+  if (auto error = plan::make_index(state_->signature, inputs, state_->execution(), launch))
+    return std::move(*error);
   const codegen::LoadedKernel& kernel = *choice->prepared->kernel->code;
   state_->engine->executor.run(kernel.plan, kernel.run, launch.args);
   return Done{};
+}
+
+Result<KeyIndex> Attention::make_index(const AttentionInputs& inputs) const {
+  return plan::index_of(state_->signature, inputs, state_->execution());
 }
 
 Result<LaunchInfo> Attention::prepare(const AttentionInputs& inputs,

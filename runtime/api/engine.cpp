@@ -78,40 +78,6 @@ driver::ParamValue driver_value(const Value& value) {
   return ir::Share{std::get<Share>(value).share};
 }
 
-std::string_view rule_name(ir::Stage::Rule rule) {
-  switch (rule) {
-    case ir::Stage::Rule::Static:
-      return "static";
-    case ir::Stage::Rule::TopK:
-      return "top_k";
-    case ir::Stage::Rule::TopP:
-      return "top_p";
-    case ir::Stage::Rule::Random:
-      return "random";
-    case ir::Stage::Rule::Adaptive:
-      return "adaptive";
-    case ir::Stage::Rule::MagicPig:
-      return "magic_pig";
-  }
-  return "";
-}
-
-// Why a bound program cannot run on this target, if it cannot.
-std::optional<Error> unsupported(const ir::Program& program, const codegen::Target& target) {
-  for (const ir::Stage& stage : program.stages) {
-    if (stage.rule == ir::Stage::Rule::Static) continue;
-    return Error{ErrorKind::Unsupported,
-                 fmt::format("'{}' uses the selector {}: selectors are not available on {} yet",
-                             program.name, rule_name(stage.rule), target.print())};
-  }
-  if (!program.stages.empty()) {
-    return Error{ErrorKind::Unsupported,
-                 fmt::format("'{}' is a sequence of stages: sequences are not available on {} yet",
-                             program.name, target.print())};
-  }
-  return std::nullopt;
-}
-
 Result<Spec> make_spec(std::shared_ptr<const detail::EngineState> engine,
                        driver::CheckedSource checked) {
   if (!checked.program) return rendered(checked.diagnostics);
@@ -173,7 +139,6 @@ Result<Attention> Spec::bind(const Values& values) const {
   diag::DiagnosticEmitter diagnostics;
   auto bound = driver::bind(state_->program, driver_values, diagnostics);
   if (!bound) return rendered(diagnostics);
-  if (auto error = unsupported(bound->program, state_->engine->target)) return std::move(*error);
   auto state = std::make_shared<detail::AttentionState>();
   state->engine = state_->engine;
   state->signature = plan::signature_of(bound->program, bound->tiles);

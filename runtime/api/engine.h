@@ -20,6 +20,7 @@
 #include "runtime/api/tensor_view.h"
 #include "runtime/api/thread_pool.h"
 #include "runtime/cache/cache_mode.h"
+#include "runtime/index/key_index.h"
 #include "runtime/mask/mask.h"
 
 namespace maskjit {
@@ -63,6 +64,14 @@ struct Dropout {
   std::optional<bool> renormalise = {};
 };
 
+// The random numbers of selectors (random, adaptive). Which keys are drawn follows from seed,
+// offset and the place of the entry (batch, head, query row, key) alone; calls with one seed draw
+// independently if their offsets differ.
+struct Sampling {
+  uint64_t seed = 0;
+  uint64_t offset = 0;
+};
+
 // Query [B, Hq, Lq, D], key [B, Hkv, Lk, D], value [B, Hkv, Lk, Dv] of one element type (f32, f16,
 // bf16), any strides with a unit stride on the last dimension (a [B, L, H, D] tensor is viewed with
 // permuted strides).
@@ -83,6 +92,11 @@ struct AttentionInputs {
   std::map<std::string, Mask> masks = {};
   // Given in training; without it nothing is dropped, whatever the spec says.
   std::optional<Dropout> dropout = {};
+  Sampling sampling = {};
+  // Of `key`, for specs whose selectors rank by page_bound, channels, hash_bits or pq_codes, or
+  // that use magic_pig. Without it, one with the seed of `sampling` is made for this call, which
+  // reads every key: decoding keeps one (Attention::make_index) and updates it.
+  std::optional<KeyIndex> index = {};
 };
 
 // Results on request: a view with a shape is written, one without is not wanted. At least one.
@@ -118,6 +132,8 @@ class Attention {
   Status run(const AttentionInputs& inputs, const AttentionOutputs& outputs) const;
   // The same without executing: validates and compiles.
   Result<LaunchInfo> prepare(const AttentionInputs& inputs, const AttentionOutputs& outputs) const;
+  // An index of inputs.key (given query and the spec's tensors) with a part for each scorer.
+  Result<KeyIndex> make_index(const AttentionInputs& inputs) const;
   std::vector<ParameterInfo> parameters()
       const;  // those still open: run-time parameters and tensors
 

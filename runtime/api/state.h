@@ -53,6 +53,7 @@ struct AttentionState {
   };
   // The kernel for this problem, compiled if need be.
   Result<Choice> prepare(const codegen::ProblemSpec& problem) const;
+  KeyIndex::Execution execution() const;  // of indexes that calls make
 
  private:
   // Problems that were met so far. There are few: a linear search without hashing.

@@ -5,6 +5,7 @@
 
 #include "masker_dsl/ir/internal_error.h"
 #include "runtime/plan/parameters.h"
+#include "runtime/plan/stages.h"
 #include "runtime/plan/views.h"
 
 namespace maskjit::plan {
@@ -195,7 +196,8 @@ std::optional<Error> make_launch(const Signature& signature, const AttentionInpu
   if (auto e = take_additive(inputs, launch)) return e;
   if (auto e = take_outputs(outputs, inputs.query.type, launch)) return e;
   if (auto e = take_scalars(signature, inputs.runtime, launch)) return e;
-  if (auto e = take_tensors(signature, inputs.tensors, inputs.masks, launch)) return e;
+  if (auto e = take_tensors(signature, inputs, launch)) return e;
+  if (auto e = take_stages(signature, inputs, launch)) return e;
   if (auto e = take_dropout(signature, inputs, launch)) return e;
   args.scalars = launch.scalars.data();
   args.tensors = launch.tensors.data();

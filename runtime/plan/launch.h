@@ -24,6 +24,8 @@ struct Launch {
   std::vector<MjTensor> tensors;
   std::vector<Mask> masks;
   std::vector<std::unique_ptr<std::byte[]>> summaries;
+  std::vector<MjStage> stages;
+  std::optional<KeyIndex> index;
 
   // No result has an element.
   bool nothing_to_do() const {

@@ -216,9 +216,10 @@ std::optional<Error> take_scalars(const Signature& signature, const Values& valu
   return std::nullopt;
 }
 
-std::optional<Error> take_tensors(const Signature& signature,
-                                  const std::map<std::string, TensorView>& views,
-                                  const std::map<std::string, Mask>& masks, Launch& launch) {
+std::optional<Error> take_tensors(const Signature& signature, const AttentionInputs& inputs,
+                                  Launch& launch) {
+  const std::map<std::string, TensorView>& views = inputs.tensors;
+  const std::map<std::string, Mask>& masks = inputs.masks;
   if (auto e = check_names(views, signature.tensors, "tensor")) return e;
   if (auto e = check_names(masks, signature.tensors, "tensor")) return e;
   const size_t count = signature.tensors.size();
@@ -244,7 +245,7 @@ std::optional<Error> take_tensors(const Signature& signature,
     }
     const auto given = views.find(declared.name);
     if (given == views.end()) {
-      if (!declared.used) continue;
+      if (!declared.used && (!declared.indexed || inputs.index)) continue;
       return missing(declared);
     }
     if (auto e = take_tensor(declared, given->second, launch, launch.tensors[i],

@@ -14,9 +14,9 @@ std::optional<Error> take_scalars(const Signature& signature, const Values& valu
 
 // After the sizes in launch.args are set: tensor dimensions are checked against them; an extent of
 // 1 broadcasts. Explicit masks come as masks, or as views that they are made of for this launch.
-std::optional<Error> take_tensors(const Signature& signature,
-                                  const std::map<std::string, TensorView>& views,
-                                  const std::map<std::string, Mask>& masks, Launch& launch);
+// What only an index is made of is not needed where one is given.
+std::optional<Error> take_tensors(const Signature& signature, const AttentionInputs& inputs,
+                                  Launch& launch);
 
 // After scalars and sizes. The call's probability and variant before the spec's.
 std::optional<Error> take_dropout(const Signature& signature, const AttentionInputs& inputs,

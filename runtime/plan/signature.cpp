@@ -46,6 +46,50 @@ struct Uses {
   }
 };
 
+int64_t structure(const ir::Program& program, const std::vector<ir::Stage::Argument>& arguments,
+                  std::string_view name) {
+  for (const ir::Stage::Argument& argument : arguments) {
+    if (argument.name != name) continue;
+    const ir::Node& node = program.function[argument.value];
+    MASKJIT_CHECK(node.op == ir::Op::Const, "a structural argument that is not constant");
+    return node.constant.integer;
+  }
+  MASKJIT_CHECK(false, "a scorer without " + std::string(name));
+  return 0;
+}
+
+StageParameter stage_parameter(const ir::Program& program, const ir::Stage& stage) {
+  StageParameter out;
+  const bool lsh = stage.rule == ir::Stage::Rule::MagicPig;
+  const auto& arguments = lsh ? stage.arguments : stage.scorer_arguments;
+  const auto number = [&](std::string_view name) {
+    return static_cast<int>(structure(program, arguments, name));
+  };
+  out.scorer_name = lsh ? "magic_pig" : stage.scorer;
+  for (const ir::Stage::Argument& argument : arguments) {
+    if (argument.tensor)
+      out.tensors.emplace_back(argument.name, program.function.tensors()[*argument.tensor].name);
+  }
+  if (lsh) {
+    out.part = KeyIndex::Lsh{number("tables"), number("bits"), number("centre") != 0};
+  } else if (stage.scorer == "page_bound") {
+    out.part = KeyIndex::PageBound{number("page"), number("bits")};
+    out.min_pages = number("min_pages");
+  } else if (stage.scorer == "channels") {
+    out.part = KeyIndex::Channels{{}, number("bits")};
+  } else if (stage.scorer == "hash_bits") {
+    out.part = KeyIndex::HashBits{number("bits"),
+                                  number("layers"),
+                                  number("hidden"),
+                                  static_cast<KeyIndex::Activation>(number("activation")),
+                                  {},
+                                  {}};
+  } else if (stage.scorer == "pq_codes") {
+    out.part = KeyIndex::PqCodes{number("sub_dims"), number("bits")};
+  }
+  return out;
+}
+
 }  // namespace
 
 ElementType element_type_of(ir::Element element) {
@@ -80,6 +124,7 @@ Signature signature_of(const ir::Program& program, const analysis::TileFunctions
   const ir::Function& function = program.function;
   Uses uses(function);
   uses.add(function);
+  uses.add(ir::with_stage_results(program));
   if (program.dropout) uses.add(function, program.dropout->probability);
   uses.add(tiles.tile);
   uses.add(tiles.ranges);
@@ -101,6 +146,13 @@ Signature signature_of(const ir::Program& program, const analysis::TileFunctions
     signature.tensors.push_back(
         {tensor.name, bits ? ElementType::Bool : element_type_of(tensor.element), tensor.dims,
          uses.tensors[i], tiles.needs_summaries && uses.extremes[i], bits, uses.weights[i]});
+  }
+  for (const ir::Stage& stage : program.stages) {
+    signature.stages.push_back(stage_parameter(program, stage));
+    for (const auto& [name, tensor] : signature.stages.back().tensors) {
+      for (TensorParameter& parameter : signature.tensors)
+        parameter.indexed |= parameter.name == tensor;
+    }
   }
   return signature;
 }

@@ -82,19 +82,6 @@ TEST(Engine, BindingErrorsAreDiagnostics) {
   EXPECT_EQ(open->parameters()[0].binding_time, "tensor");
 }
 
-TEST(Engine, SelectorsAreRefusedByName) {
-  const Engine engine(memory_only());
-  const auto spec =
-      engine.load_text("attention main() { mask causal() & (sink(4) then top_k(10)) }");
-  ASSERT_TRUE(spec) << spec.error().message;
-  const auto bound = spec->bind();
-  ASSERT_FALSE(bound);
-  EXPECT_EQ(bound.error().kind, ErrorKind::Unsupported);
-  EXPECT_EQ(bound.error().message,
-            fmt::format("'main' uses the selector top_k: selectors are not available on {} yet",
-                        engine.state().target.print()));
-}
-
 class EngineCache : public ::testing::Test {
  protected:
   // The output of a small call, and where its kernel came from.

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <list>
 
+#include "masker_dsl/interp/selection.h"
 #include "runtime/mask/bit_rows.h"
 #include "runtime/plan/elements.h"
 
@@ -210,6 +211,7 @@ void expect_reference(const Engine& engine, const Problem& p) {
   inputs.runtime = p.runtime;
   inputs.row_max_over_all = p.row_max_over_all;
   inputs.dropout = p.dropout;
+  inputs.sampling = p.sampling;
   for (const auto& [name, tensor] : p.tensors) inputs.tensors.emplace(name, tensor.view());
 
   interp::AttentionInputs reference;
@@ -274,6 +276,13 @@ void expect_reference(const Engine& engine, const Problem& p) {
     }
     const TensorView& view = p.tensors.at(tensor.name).view();
     reference.tensors.push_back({view.data, tensor.element, view.shape, view.strides});
+  }
+  std::vector<double> kept;
+  const ir::Program& program = attention->state().bound.program;
+  if (!program.stages.empty()) {
+    kept =
+        interp::select_entries(program, reference, {p.sampling.seed, p.sampling.offset, p.scores});
+    reference.kept = kept;
   }
   const interp::AttentionResults want = interp::reference_attention(
       function, reference, {.dense_weights = p.weights, .row_max_over_all = p.row_max_over_all});

@@ -56,6 +56,9 @@ struct Problem {
   std::optional<int64_t> q_offset = {};
   bool row_max_over_all = false;
   bool weights = true;
+  Sampling sampling = {};
+  // Of sequences, by stage: interp::SelectionInputs::scores.
+  std::vector<std::vector<double>> scores = {};
 };
 
 // Engines of the tests keep nothing on disk.
