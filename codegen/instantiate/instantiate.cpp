@@ -11,6 +11,7 @@
 #include "codegen/lower/lower.h"
 #include "kernels_templates/include/device_abi.h"
 #include "kernels_templates/include/embedded.h"
+#include "kernels_templates/include/hooks.h"
 #include "masker_dsl/ir/internal_error.h"
 
 namespace maskjit::codegen {
@@ -51,6 +52,34 @@ bool depends_on_head(const analysis::TileFunctions& tiles) {
 
 bool is_constant_true(const ir::Function& function, ir::Value value) {
   return function[value].op == ir::Op::Const && function[value].constant.integer != 0;
+}
+
+MjRule rule_of(ir::Stage::Rule rule) {
+  switch (rule) {
+    case ir::Stage::Rule::Static:
+      return MJ_STATIC;
+    case ir::Stage::Rule::TopK:
+      return MJ_TOP_K;
+    case ir::Stage::Rule::TopP:
+      return MJ_TOP_P;
+    case ir::Stage::Rule::Random:
+      return MJ_RANDOM;
+    case ir::Stage::Rule::Adaptive:
+      return MJ_ADAPTIVE;
+    case ir::Stage::Rule::MagicPig:
+      return MJ_MAGIC_PIG;
+  }
+  return MJ_STATIC;
+}
+
+// A number a stage, 8 bits each.
+template <typename Of>
+int64_t by_stage(const ir::Program& program, const Of& of) {
+  MASKJIT_CHECK(program.stages.size() <= mj_max_stages, "more stages than kernels have");
+  uint64_t all = 0;
+  for (size_t i = 0; i < program.stages.size(); ++i)
+    all |= static_cast<uint64_t>(of(program.stages[i])) << (8 * i);
+  return static_cast<int64_t>(all);
 }
 
 void rewrite_attributes(llvm::Module& module, const Target& target) {
@@ -137,6 +166,10 @@ void specialise(const ir::Program& program, const analysis::TileFunctions& tiles
       {"mj_by_head", depends_on_head(tiles)},
       {"mj_range_count", tiles.range_count},
       {"mj_keep_words", has_keep_words(program, problem)},
+      {"mj_stage_count", static_cast<int64_t>(program.stages.size())},
+      {"mj_stage_rules",
+       by_stage(program, [](const ir::Stage& stage) { return rule_of(stage.rule); })},
+      {"mj_stage_scorers", by_stage(program, scorer_kind)},
   };
   for (const auto& [name, value] : constants) define_constant(module, name, value);
   lower_hooks(program, tiles, problem,

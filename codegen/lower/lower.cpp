@@ -2,6 +2,9 @@
 
 #include <llvm/IR/Module.h>
 
+#include <cstddef>
+#include <functional>
+
 #include "codegen/lower/function_lowering.h"
 #include "masker_dsl/ir/internal_error.h"
 
@@ -9,6 +12,13 @@ namespace maskjit::codegen {
 namespace {
 
 using ir::Var;
+
+void finish_hook(llvm::Function& hook) {
+  hook.setLinkage(llvm::GlobalValue::InternalLinkage);
+  hook.removeFnAttr(llvm::Attribute::NoInline);
+  hook.addFnAttr(llvm::Attribute::AlwaysInline);
+  hook.addFnAttr(llvm::Attribute::NoUnwind);
+}
 
 // Gives `name` a body if the module declares it. Parameters: the arguments, then `vars` in order.
 template <typename Body>
@@ -23,10 +33,96 @@ void define(llvm::Module& module, const ir::Function& function, const ProblemSpe
   unsigned index = 1;
   for (Var var : vars) lowering.set_variable(var, hook->getArg(index++));
   body(builder, lowering, *hook);
-  hook->setLinkage(llvm::GlobalValue::InternalLinkage);
-  hook->removeFnAttr(llvm::Attribute::NoInline);
-  hook->addFnAttr(llvm::Attribute::AlwaysInline);
-  hook->addFnAttr(llvm::Attribute::NoUnwind);
+  finish_hook(*hook);
+}
+
+// A hook of a stage: `body(stage, builder, lowering)` makes what it returns for each of the stages
+// that `has`, `otherwise` for the others. The stage is a constant where it is called, so that one
+// of them is left.
+template <typename Has, typename Body>
+void define_by_stage(llvm::Module& module, const ir::Program& program, const ProblemSpec& problem,
+                     ArgumentLayout layout, const char* name, std::initializer_list<Var> vars,
+                     const Has& has, const Body& body, const Body& otherwise) {
+  llvm::Function* hook = module.getFunction(name);
+  if (hook == nullptr) return;
+  MASKJIT_CHECK(hook->isDeclaration(), std::string("hook ") + name + " already has a body");
+  llvm::LLVMContext& context = module.getContext();
+  llvm::IRBuilder<> entry(llvm::BasicBlock::Create(context, "entry", hook));
+  const auto lower_into = [&](llvm::BasicBlock* block, const ir::Stage* stage, const Body& lower) {
+    llvm::IRBuilder<> builder(block);
+    FunctionLowering lowering(program.function, problem, layout, builder, hook->getArg(0));
+    unsigned index = 2;
+    for (Var var : vars) lowering.set_variable(var, hook->getArg(index++));
+    lower(stage, builder, lowering, *hook);
+  };
+  llvm::BasicBlock* rest = llvm::BasicBlock::Create(context, "none", hook);
+  lower_into(rest, nullptr, otherwise);
+  llvm::SwitchInst* choice = entry.CreateSwitch(hook->getArg(1), rest);
+  for (size_t i = 0; i < program.stages.size(); ++i) {
+    if (!has(program.stages[i])) continue;
+    llvm::BasicBlock* block = llvm::BasicBlock::Create(context, "stage", hook);
+    lower_into(block, &program.stages[i], body);
+    choice->addCase(entry.getInt32(static_cast<uint32_t>(i)), block);
+  }
+  finish_hook(*hook);
+}
+
+// Stores the arguments of a selector into an MjStageNumbers.
+void store_numbers(const ir::Stage& stage, llvm::IRBuilder<>& builder, FunctionLowering& lowering,
+                   llvm::Value* numbers) {
+  const auto store = [&](size_t offset, llvm::Value* value) {
+    builder.CreateStore(value, builder.CreateConstInBoundsGEP1_64(builder.getInt8Ty(), numbers,
+                                                                  static_cast<uint64_t>(offset)));
+  };
+  size_t fraction = 0;
+  llvm::Value* count = builder.getInt64(static_cast<uint64_t>(-1));
+  for (const ir::Stage::Argument& argument : stage.arguments) {
+    if (!argument.value.valid()) continue;
+    llvm::Value* value = lowering.lower(argument.value);
+    if (value->getType()->isFloatTy()) {
+      store(offsetof(MjStageNumbers, fractions) + fraction * sizeof(float), value);
+    } else if (!value->getType()->isIntegerTy(1)) {
+      count = lowering.as_i64(value);
+    }
+    // adaptive's base has the first place whether it is a count or a share.
+    if (value->getType()->isFloatTy() || stage.rule == ir::Stage::Rule::Adaptive) ++fraction;
+  }
+  store(offsetof(MjStageNumbers, count), count);
+}
+
+void lower_stages(const ir::Program& program, const ProblemSpec& problem, ArgumentLayout layout,
+                  llvm::Module& module) {
+  using Body =
+      std::function<void(const ir::Stage*, llvm::IRBuilder<>&, FunctionLowering&, llvm::Function&)>;
+  const auto is_static = [](const ir::Stage& s) { return s.rule == ir::Stage::Rule::Static; };
+  const auto element = {Var::Batch, Var::Head, Var::KvHead, Var::Query, Var::Key};
+  define_by_stage(
+      module, program, problem, layout, "mj_stage_keep", element, is_static,
+      Body([](const ir::Stage* stage, llvm::IRBuilder<>& builder, FunctionLowering& lowering,
+              llvm::Function&) { builder.CreateRet(lowering.lower(stage->mask)); }),
+      Body([](const ir::Stage*, llvm::IRBuilder<>& builder, FunctionLowering&, llvm::Function&) {
+        builder.CreateRet(builder.getFalse());
+      }));
+  define_by_stage(
+      module, program, problem, layout, "mj_stage_weight", element,
+      [](const ir::Stage& s) { return s.weight.valid(); },
+      Body([](const ir::Stage* stage, llvm::IRBuilder<>& builder, FunctionLowering& lowering,
+              llvm::Function&) { builder.CreateRet(lowering.lower(stage->weight)); }),
+      Body([](const ir::Stage*, llvm::IRBuilder<>& builder, FunctionLowering&, llvm::Function&) {
+        builder.CreateRet(llvm::ConstantFP::get(builder.getFloatTy(), 1.0));
+      }));
+  define_by_stage(
+      module, program, problem, layout, "mj_stage_numbers",
+      {Var::Batch, Var::Head, Var::KvHead, Var::Query},
+      [&](const ir::Stage& s) { return !is_static(s); },
+      Body([](const ir::Stage* stage, llvm::IRBuilder<>& builder, FunctionLowering& lowering,
+              llvm::Function& hook) {
+        store_numbers(*stage, builder, lowering, hook.getArg(hook.arg_size() - 1));
+        builder.CreateRetVoid();
+      }),
+      Body([](const ir::Stage*, llvm::IRBuilder<>& builder, FunctionLowering&, llvm::Function&) {
+        builder.CreateRetVoid();
+      }));
 }
 
 }  // namespace
@@ -89,6 +185,7 @@ void lower_hooks(const ir::Program& program, const analysis::TileFunctions& tile
            }
            builder.CreateRetVoid();
          });
+  lower_stages(program, problem, layout, module);
 }
 
 }  // namespace maskjit::codegen
