@@ -47,6 +47,7 @@ std::variant<CodeArtifact, CompileError> compile(const ir::Program& program,
   CodeArtifact artifact;
   artifact.target = target.print();
   artifact.template_name = spec.template_name;
+  artifact.spec = spec.print();
   llvm::LLVMContext context;
   std::unique_ptr<llvm::TargetMachine> machine = create_target_machine(target, spec.opt_level);
   std::unique_ptr<llvm::Module> module = link_template(spec, context);

@@ -1,4 +1,5 @@
 // Attention: a bound program and a problem -> a kernel, and its launch.
+#include "runtime/api/device_call.h"
 #include "runtime/api/state.h"
 #include "runtime/plan/stages.h"
 
@@ -8,10 +9,11 @@ using detail::AttentionState;
 using detail::Prepared;
 
 codegen::Selection detail::select(const AttentionState& attention,
-                                  const codegen::ProblemSpec& problem) {
+                                  const codegen::ProblemSpec& problem,
+                                  const codegen::Target& target) {
   const detail::EngineState& engine = *attention.engine;
-  codegen::Selection selection = codegen::select_template(
-      attention.bound.program, problem, engine.target, engine.options.only_template);
+  codegen::Selection selection = codegen::select_template(attention.bound.program, problem, target,
+                                                          engine.options.only_template);
   if (selection.spec) selection.spec->opt_level = engine.options.opt_level;
   return selection;
 }
@@ -27,7 +29,8 @@ Result<AttentionState::Choice> AttentionState::prepare(const codegen::ProblemSpe
       if (plan::same_kernel(known->problem, problem)) return Choice{known, cache::Origin::Memory};
     }
   }
-  codegen::Selection selection = detail::select(*this, problem);
+  codegen::Target target = engine->target;
+  codegen::Selection selection = detail::select(*this, problem, target);
   if (!selection.spec) {
     std::string reasons;
     for (const codegen::Refusal& refusal : selection.refused) {
@@ -35,14 +38,21 @@ Result<AttentionState::Choice> AttentionState::prepare(const codegen::ProblemSpe
     }
     return Error{ErrorKind::Unsupported, "no kernel template supports this problem:" + reasons};
   }
+  codegen::SpecKey key = codegen::spec_key(bound.program, *selection.spec, target);
+  if (!engine->kernels.options().packs.empty() && !engine->kernels.is_packed(key)) {
+    if (auto other = find_packed(problem)) {
+      std::tie(target, selection, key) = std::move(*other);
+    } else if (engine->options.require_packed) {
+      return no_packed_kernel(*engine, *selection.spec, key);
+    }
+  }
   auto prepared = std::make_shared<Prepared>();
   prepared->problem = problem;
   prepared->spec = std::move(*selection.spec);
   prepared->refused = std::move(selection.refused);
-  prepared->key = codegen::spec_key(bound.program, prepared->spec, engine->target);
-  const auto found = engine->kernels.get_or_compile(prepared->key, [&] {
-    return codegen::compile(bound.program, bound.tiles, prepared->spec, engine->target);
-  });
+  prepared->key = key;
+  const auto found = engine->kernels.get_or_compile(
+      key, [&] { return compile_kernel(*engine, bound, prepared->spec, target); });
   if (const auto* error = std::get_if<codegen::CompileError>(&found)) {
     return Error{ErrorKind::Internal, error->message};
   }
@@ -56,7 +66,24 @@ Result<AttentionState::Choice> AttentionState::prepare(const codegen::ProblemSpe
   return Choice{std::move(prepared), lookup.origin};
 }
 
+// A packed kernel for an older target, best first.
+std::optional<AttentionState::Packed> AttentionState::find_packed(
+    const codegen::ProblemSpec& problem) const {
+  for (const codegen::Target& target : device::runnable_targets(engine->target)) {
+    codegen::Selection selection = detail::select(*this, problem, target);
+    if (!selection.spec) continue;
+    const codegen::SpecKey key = codegen::spec_key(bound.program, *selection.spec, target);
+    if (engine->kernels.is_packed(key)) return Packed{target, std::move(selection), key};
+  }
+  return std::nullopt;
+}
+
 Status Attention::run(const AttentionInputs& inputs, const AttentionOutputs& outputs) const {
+  if (state_->engine->device != nullptr) return detail::run_on_device(*state_, inputs, outputs);
+  if (inputs.memory == MemorySpace::Device) {
+    return Error{ErrorKind::InvalidInput,
+                 "the call's tensors are in device memory, but the engine has no device"};
+  }
   plan::Launch launch;
   if (auto error = plan::make_launch(state_->signature, inputs, outputs, launch))
     return std::move(*error);
@@ -98,8 +125,10 @@ Result<LaunchInfo> Attention::prepare(const AttentionInputs& inputs,
   info.origin = cache::name_of(choice->origin);
   info.stage_milliseconds = prepared.kernel->times;
   if (!launch.nothing_to_do() && launch.args.kv_len > 0) {
-    info.work_items =
-        state_->engine->executor.count_items(prepared.kernel->code->plan, launch.args);
+    const detail::EngineState& engine = *state_->engine;
+    info.work_items = engine.device == nullptr
+                          ? engine.executor.count_items(prepared.kernel->code->plan, launch.args)
+                          : detail::count_blocks(engine, prepared.spec, launch.args);
   }
   return info;
 }

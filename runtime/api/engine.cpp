@@ -3,6 +3,7 @@
 
 #include <filesystem>
 
+#include "codegen/spec/device_templates.h"
 #include "masker_dsl/diag/diagnostic.h"
 #include "masker_dsl/diag/text.h"
 #include "runtime/api/environment.h"
@@ -32,22 +33,39 @@ std::string alternatives(std::string_view name, const Names& names) {
   return "possible are " + list;
 }
 
-std::optional<Error> check_options(const EngineOptions& options, const codegen::Target& target) {
-  const auto invalid = [](std::string message) {
-    return Error{ErrorKind::InvalidInput, std::move(message)};
-  };
-  if (!options.target.empty() && !codegen::Target::parse(options.target)) {
-    return invalid(fmt::format("there is no target {}; {}", diag::quoted(options.target),
-                               alternatives(options.target, codegen::Target::names())));
+std::optional<Error> check_host_target(const EngineOptions& options,
+                                       const codegen::Target& target) {
+  const auto parsed = codegen::Target::parse(options.target);
+  if (parsed && !parsed->is_host()) {
+    return Error{ErrorKind::InvalidInput,
+                 fmt::format("{} is a GPU: give a device (emulator, cuda) for it",
+                             diag::quoted(options.target))};
+  }
+  if (!options.target.empty() && !parsed) {
+    return Error{ErrorKind::InvalidInput,
+                 fmt::format("there is no target {}; {}", diag::quoted(options.target),
+                             alternatives(options.target, codegen::Target::names()))};
   }
   if (!codegen::Target::executable(target)) {
     return Error{ErrorKind::Unsupported,
                  fmt::format("this CPU cannot execute code for {}; it supports {}", target.print(),
                              codegen::Target::host().print())};
   }
+  return std::nullopt;
+}
+
+std::optional<Error> check_options(const EngineOptions& options, const codegen::Target& target) {
+  const auto invalid = [](std::string message) {
+    return Error{ErrorKind::InvalidInput, std::move(message)};
+  };
+  if (options.device.empty()) {
+    if (auto error = check_host_target(options, target)) return error;
+  }
   if (!options.only_template.empty()) {
     std::vector<std::string> names;
-    for (const codegen::KernelTemplate& t : codegen::kernel_templates()) names.push_back(t.name);
+    for (const codegen::KernelTemplate& t :
+         target.is_host() ? codegen::kernel_templates() : codegen::device_templates())
+      names.push_back(t.name);
     if (std::find(names.begin(), names.end(), options.only_template) == names.end()) {
       return invalid(fmt::format("there is no template {}; {}", diag::quoted(options.only_template),
                                  alternatives(options.only_template, names)));
@@ -59,12 +77,35 @@ std::optional<Error> check_options(const EngineOptions& options, const codegen::
   if (options.threads < 0 || options.threads > 4096) {
     return invalid(fmt::format("threads is {}; 0 (all) to 4096 are possible", options.threads));
   }
+  if (options.require_packed && options.packed_kernels.empty())
+    return invalid("require_packed is set, but packed_kernels names no directory");
   return std::nullopt;
 }
 
-codegen::Target target_of(const EngineOptions& options) {
-  const auto named = codegen::Target::parse(options.target);
-  return named ? *named : codegen::Target::host();
+// Opens the packed kernels; what is wrong with one is an error where they are required.
+std::optional<Error> open_packs(const EngineOptions& options, const Log& log,
+                                std::vector<cache::KernelPack>& packs) {
+  for (const std::string& directory : options.packed_kernels) {
+    auto pack = cache::KernelPack::open(directory, codegen::build_id());
+    if (pack) {
+      packs.push_back(std::move(*pack));
+    } else if (options.require_packed) {
+      return pack.error();
+    } else {
+      log.warning(pack.error().message + "; ignored");
+    }
+  }
+  return std::nullopt;
+}
+
+cache::KernelCache::Load load_function(const std::shared_ptr<device::Device>& device) {
+  if (device == nullptr) return codegen::load;
+  return [device](const codegen::CodeArtifact& artifact)
+             -> std::variant<std::unique_ptr<codegen::LoadedKernel>, codegen::CompileError> {
+    auto loaded = device->load(artifact);
+    if (!loaded) return codegen::CompileError{loaded.error().message};
+    return std::unique_ptr<codegen::LoadedKernel>(std::move(*loaded));
+  };
 }
 
 Error rendered(const diag::DiagnosticEmitter& diagnostics) {
@@ -91,25 +132,32 @@ Result<Spec> make_spec(std::shared_ptr<const detail::EngineState> engine,
 }  // namespace
 
 detail::EngineState::EngineState(EngineOptions given, cache::CacheOptions cache_options,
-                                 codegen::Target for_target, Log to_log)
+                                 EngineDevice engine_device, Log to_log)
     : options(std::move(given)),
-      target(for_target),
+      device(std::move(engine_device.device)),
+      target(engine_device.target),
+      ptxas(std::move(engine_device.ptxas)),
       log(std::move(to_log)),
-      error(check_options(options, target)),
-      kernels(std::move(cache_options), codegen::load),
+      error(engine_device.error ? std::move(engine_device.error) : check_options(options, target)),
+      kernels(std::move(cache_options), load_function(device)),
       executor(error ? 1 : options.threads, options.thread_pool) {}
 
 Engine::Engine(EngineOptions options) {
   const Environment environment = read_environment();
   const Log log(environment.log_level);
   for (const std::string& problem : environment.problems) log.warning(problem);
-  const codegen::Target target = target_of(options);
+  detail::EngineDevice device = detail::open_engine_device(options, environment);
   cache::CacheOptions cache = cache_options_of(options, environment, log);
+  if (!device.error) device.error = open_packs(options, log, cache.packs);
+  if (options.require_packed) cache.mode = CacheMode::Off;
   if (cache.directory.empty() && cache.mode != CacheMode::Off) {
     log.warning("there is no directory for the kernel cache: set MASKJIT_CACHE_DIR or HOME");
   }
-  state_ = std::make_shared<detail::EngineState>(std::move(options), std::move(cache), target, log);
+  state_ = std::make_shared<detail::EngineState>(std::move(options), std::move(cache),
+                                                 std::move(device), log);
 }
+
+device::Device* Engine::device() const { return state_->device.get(); }
 
 Result<Spec> Engine::load_file(const std::string& path, const std::string& entry) const {
   if (state_->error) return *state_->error;

@@ -24,6 +24,9 @@
 #include "runtime/mask/mask.h"
 
 namespace maskjit {
+namespace device {
+class Device;
+}
 
 struct EngineOptions {
   // Empty: MASKJIT_CACHE_DIR, else $XDG_CACHE_HOME/maskjit, else ~/.cache/maskjit. CacheMode
@@ -36,7 +39,18 @@ struct EngineOptions {
   std::string only_template = {};  // empty: the best that supports the problem
   int opt_level = 3;
   std::shared_ptr<const ThreadPool> thread_pool = {};  // instead of `threads` of oneTBB
+  // Empty: the CPU. "emulator": the PTX emulator as a GPU of `target` (default sm_80). "cuda",
+  // "cuda:1": an NVIDIA GPU; `target` is the best that it executes, or an older one.
+  std::string device = {};
+  // Directories of kernels compiled ahead of time (`maskjit pack`), looked at before the cache. A
+  // kernel for an older target of the same kind is taken where there is none for this one.
+  std::vector<std::string> packed_kernels = {};
+  // No kernel but a packed one: what has none is an error, nothing is compiled.
+  bool require_packed = false;
 };
+
+// Where the tensors of a call are.
+enum class MemorySpace : uint8_t { Host, Device };
 
 // "12", 12, 0.5, true, or a share of the keys {.share = 0.1}.
 struct Share {
@@ -97,6 +111,12 @@ struct AttentionInputs {
   // that use magic_pig. Without it, one with the seed of `sampling` is made for this call, which
   // reads every key: decoding keeps one (Attention::make_index) and updates it.
   std::optional<KeyIndex> index = {};
+  // Of all tensors and results of the call. Engines without a device take Host. With one, Host
+  // tensors are copied there and back and the call returns when it is done; Device tensors are
+  // addresses on the engine's device, and the call returns when its work is in the stream.
+  MemorySpace memory = MemorySpace::Host;
+  // The CUstream of the call on a CUDA device; null: the default stream.
+  void* stream = nullptr;
 };
 
 // Results on request: a view with a shape is written, one without is not wanted. At least one.
@@ -115,9 +135,9 @@ struct AttentionOutputs {
 struct LaunchInfo {
   std::string template_name, target, spec, key;
   std::vector<std::pair<std::string, std::string>> refused;  // template, reason
-  std::string origin;                                        // "memory", "disk" or "compiled"
+  std::string origin;  // "memory", "packed", "disk" or "compiled"
   std::vector<std::pair<std::string, double>> stage_milliseconds;
-  int64_t work_items = 0;
+  int64_t work_items = 0;  // on a device: blocks
 };
 
 namespace detail {
@@ -168,6 +188,10 @@ class Engine {
   Result<Spec> load_file(const std::string& path, const std::string& entry = {}) const;
   Result<Spec> load_text(const std::string& text, const std::string& entry = {},
                          const std::string& name = "<text>") const;
+
+  // The device of EngineOptions::device, as long as this engine or its attentions live; null for
+  // the CPU, and where it cannot be opened, which every load says.
+  device::Device* device() const;
 
   const detail::EngineState& state() const { return *state_; }
 

@@ -50,6 +50,10 @@ Environment read_environment() {
     environment.problems.push_back(
         fmt::format("MASKJIT_LOG is '{}'; off, warning, info and debug are possible", log));
   }
+  environment.cuda_tools.ptxas = variable("MASKJIT_PTXAS");
+  environment.cuda_tools.folders =
+      assembler::tool_folders(variable("PATH"), {variable("CUDA_HOME"), variable("CUDA_PATH")});
+  environment.libcuda = variable("MASKJIT_LIBCUDA");
   environment.cache_directory = variable("MASKJIT_CACHE_DIR");
   if (environment.cache_directory.empty()) {
     // A relative XDG_CACHE_HOME is invalid by its specification.

@@ -4,6 +4,8 @@
 //   MASKJIT_CACHE      off, ro, rw (default), check
 //   MASKJIT_CACHE_DIR  the cache directory; else $XDG_CACHE_HOME/maskjit, else $HOME/.cache/maskjit
 //   MASKJIT_LOG        off, warning (default), info, debug
+//   MASKJIT_PTXAS      the ptxas to use; else PATH, CUDA_HOME, CUDA_PATH, the usual CUDA folders
+//   MASKJIT_LIBCUDA    the CUDA driver's library; else libcuda.so.1
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,6 +13,7 @@
 
 #include "runtime/cache/cache_mode.h"
 #include "runtime/cache/log.h"
+#include "runtime/device/assembler/cuda_tools.h"
 
 namespace maskjit {
 
@@ -18,6 +21,8 @@ struct Environment {
   std::optional<CacheMode> cache_mode;
   std::string cache_directory;  // empty: none can be derived
   LogLevel log_level = LogLevel::Warning;
+  assembler::ToolPaths cuda_tools;
+  std::string libcuda;
   std::vector<std::string> problems;  // values that were ignored, one sentence each
 };
 

@@ -1,5 +1,6 @@
 #include "runtime/cache/entry.h"
 
+#include <array>
 #include <cstring>
 
 #define XXH_INLINE_ALL
@@ -67,6 +68,11 @@ struct Reader {
   }
 };
 
+std::array<int*, 5> numbers_of(codegen::ResourceUsage& usage) {
+  return {&usage.registers, &usage.stack_bytes, &usage.spill_store_bytes, &usage.spill_load_bytes,
+          &usage.shared_bytes};
+}
+
 }  // namespace
 
 std::string print(const Entry& entry) {
@@ -74,19 +80,27 @@ std::string print(const Entry& entry) {
   append_text(metadata, entry.build_id);
   append_text(metadata, entry.artifact.target);
   append_text(metadata, entry.artifact.template_name);
+  append_text(metadata, entry.artifact.spec);
   append(metadata, static_cast<uint32_t>(entry.artifact.times.size()));
   for (const auto& [stage, milliseconds] : entry.artifact.times) {
     append_text(metadata, stage);
     append(metadata, milliseconds);
   }
+  append(metadata, static_cast<uint32_t>(entry.artifact.resources.size()));
+  for (codegen::ResourceUsage usage : entry.artifact.resources) {
+    append_text(metadata, usage.entry);
+    for (const int* number : numbers_of(usage)) append(metadata, static_cast<int32_t>(*number));
+  }
+  append(metadata, static_cast<uint64_t>(entry.artifact.cubin.size()));
   std::string bytes(kMagic);
   append(bytes, kFormatVersion);
   append(bytes, static_cast<uint32_t>(metadata.size()));
-  append(bytes, static_cast<uint64_t>(entry.artifact.object.size()));
+  append(bytes, static_cast<uint64_t>(entry.artifact.object.size() + entry.artifact.cubin.size()));
   bytes.append(sizeof(XXH128_canonical_t), '\0');
   bytes.append(reinterpret_cast<const char*>(entry.key.bytes.data()), entry.key.bytes.size());
   bytes += metadata;
   bytes += entry.artifact.object;
+  bytes += entry.artifact.cubin;
   seal(bytes);
   return bytes;
 }
@@ -107,12 +121,12 @@ std::variant<Entry, BadEntry> parse(std::string_view bytes) {
     return BadEntry{fmt::format("has format version {}, not {}", version, kFormatVersion)};
   }
   const uint64_t metadata_bytes = value_at<uint32_t>(bytes, 12);
-  const auto object_bytes = value_at<uint64_t>(bytes, 16);
+  const auto code_bytes = value_at<uint64_t>(bytes, 16);
   const uint64_t rest = bytes.size() - kHeaderBytes;
-  if (metadata_bytes > rest || object_bytes > rest - metadata_bytes) {
+  if (metadata_bytes > rest || code_bytes > rest - metadata_bytes) {
     return BadEntry{"is truncated"};
   }
-  if (object_bytes != rest - metadata_bytes) return BadEntry{"is longer than its header says"};
+  if (code_bytes != rest - metadata_bytes) return BadEntry{"is longer than its header says"};
   const XXH128_canonical_t sum = checksum(bytes);
   if (std::memcmp(&sum, bytes.data() + kChecksumOffset, sizeof(sum)) != 0) {
     return BadEntry{"does not match its checksum"};
@@ -123,14 +137,26 @@ std::variant<Entry, BadEntry> parse(std::string_view bytes) {
   entry.build_id = reader.text();
   entry.artifact.target = reader.text();
   entry.artifact.template_name = reader.text();
+  entry.artifact.spec = reader.text();
   const auto stages = reader.value<uint32_t>();
   for (uint32_t i = 0; i < stages && reader.ok; ++i) {
     std::string stage = reader.text();
     const auto milliseconds = reader.value<double>();
     entry.artifact.times.emplace_back(std::move(stage), milliseconds);
   }
-  if (!reader.ok || !reader.bytes.empty()) return BadEntry{"has malformed metadata"};
-  entry.artifact.object = bytes.substr(kHeaderBytes + metadata_bytes);
+  const auto kernels = reader.value<uint32_t>();
+  for (uint32_t i = 0; i < kernels && reader.ok; ++i) {
+    codegen::ResourceUsage usage;
+    usage.entry = reader.text();
+    for (int* number : numbers_of(usage)) *number = reader.value<int32_t>();
+    entry.artifact.resources.push_back(std::move(usage));
+  }
+  const auto cubin_bytes = reader.value<uint64_t>();
+  if (!reader.ok || !reader.bytes.empty() || cubin_bytes > code_bytes)
+    return BadEntry{"has malformed metadata"};
+  const std::string_view code = bytes.substr(kHeaderBytes + metadata_bytes);
+  entry.artifact.object = code.substr(0, code_bytes - cubin_bytes);
+  entry.artifact.cubin = code.substr(code_bytes - cubin_bytes);
   return entry;
 }
 

@@ -5,15 +5,15 @@
 //        0     8  magic "MJKERNEL"
 //        8     4  format version
 //       12     4  bytes of metadata
-//       16     8  bytes of the object
+//       16     8  bytes of the code: the object, and a cubin if there is one
 //       24    16  XXH3-128 of everything but this field
 //       40    32  key
-//       72     .  metadata: build id, target, template (each a u32 length and bytes), a u32 number
-//       of stage
-//                 times, each a name and a double
-//        .     .  object
+//       72     .  metadata: build id, target, template, spec (each a u32 length and bytes), a u32
+//                 number of stage times, each a name and a double, a u32 number of resource usages,
+//                 each a name and five i32, the bytes of the cubin as u64
+//        .     .  object, cubin
 //
-// The file ends where the object ends. parse() reads nothing outside of `bytes` whatever they are.
+// The file ends where the code ends. parse() reads nothing outside of `bytes` whatever they are.
 #include <optional>
 #include <string>
 #include <string_view>
@@ -23,7 +23,7 @@
 
 namespace maskjit::cache {
 
-inline constexpr uint32_t kFormatVersion = 1;
+inline constexpr uint32_t kFormatVersion = 2;
 
 struct Entry {
   codegen::SpecKey key;

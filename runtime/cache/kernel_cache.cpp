@@ -1,5 +1,6 @@
 #include "runtime/cache/kernel_cache.h"
 
+#include <algorithm>
 #include <cstring>
 #include <exception>
 
@@ -13,6 +14,8 @@ std::string_view name_of(Origin origin) {
   switch (origin) {
     case Origin::Memory:
       return "memory";
+    case Origin::Packed:
+      return "packed";
     case Origin::Disk:
       return "disk";
     case Origin::Compiled:
@@ -79,12 +82,30 @@ KernelCache::LookupOrError KernelCache::get_or_compile(const SpecKey& key, const
   return made;
 }
 
+bool KernelCache::is_packed(const SpecKey& key) const {
+  return std::any_of(options_.packs.begin(), options_.packs.end(),
+                     [&](const KernelPack& pack) { return pack.contains(key); });
+}
+
 size_t KernelCache::size() const {
   const std::shared_lock lock(mutex_);
   return slots_.size();
 }
 
 KernelCache::LookupOrError KernelCache::produce(const SpecKey& key, const Compile& compile) {
+  for (const KernelPack& pack : options_.packs) {
+    if (!pack.contains(key)) continue;
+    auto read = pack.read(key);
+    std::string reason;
+    if (auto* artifact = std::get_if<CodeArtifact>(&read)) {
+      LookupOrError loaded = load(*artifact, Origin::Packed);
+      if (std::holds_alternative<Lookup>(loaded)) return loaded;
+      reason = fmt::format("cannot be loaded ({})", std::get<CompileError>(loaded).message);
+    } else {
+      reason = std::get<BadEntry>(read).reason;
+    }
+    options_.log.warning(fmt::format("packed kernel {} {}; ignored", pack.path_of(key), reason));
+  }
   if (disk_) {
     if (std::optional<CodeArtifact> artifact = disk_->read(key)) {
       if (options_.mode == CacheMode::Check) return compile_fresh(key, compile, &*artifact);

@@ -1,5 +1,6 @@
 #pragma once
-// SpecKey -> executable kernel: a map in memory over a DiskStore over a compile function.
+// SpecKey -> executable kernel: a map in memory over packed kernels, a DiskStore and a compile
+// function.
 //
 // However many threads ask for a key, one of them compiles it (or reads and loads it from disk),
 // outside of any lock, and the others wait for it. A failure goes to those who waited and is then
@@ -15,16 +16,18 @@
 #include <string_view>
 #include <unordered_map>
 #include <variant>
+#include <vector>
 
 #include "codegen/compile.h"
 #include "runtime/cache/cache_mode.h"
 #include "runtime/cache/disk_store.h"
+#include "runtime/cache/kernel_pack.h"
 #include "runtime/cache/log.h"
 
 namespace maskjit::cache {
 
-enum class Origin { Memory, Disk, Compiled };
-std::string_view name_of(Origin origin);  // "memory", "disk", "compiled"
+enum class Origin { Memory, Packed, Disk, Compiled };
+std::string_view name_of(Origin origin);  // "memory", "packed", ...
 
 struct CacheOptions {
   CacheMode mode = CacheMode::ReadWrite;
@@ -32,6 +35,7 @@ struct CacheOptions {
   uint64_t limit_bytes = uint64_t{256} << 20;
   std::string build_id;
   Log log;
+  std::vector<KernelPack> packs = {};  // looked at before the disk, in order
 };
 
 struct CachedKernel {
@@ -58,6 +62,9 @@ class KernelCache {
   // `compile` and the Load function may run on any thread that asks, several at once for different
   // keys.
   LookupOrError get_or_compile(const codegen::SpecKey& key, const Compile& compile);
+
+  // Is there a packed kernel of this key? Whether it can be used is seen when it is asked for.
+  bool is_packed(const codegen::SpecKey& key) const;
 
   // Kernels in memory.
   size_t size() const;

@@ -21,6 +21,24 @@ TEST(Entry, PrintsAndParsesBack) {
   EXPECT_EQ(entry.artifact.template_name, "host/attention_forward");
   EXPECT_EQ(entry.artifact.times, (codegen::StageTimes{{"link", 1.5}, {"codegen", 40.25}}));
   EXPECT_FALSE(mismatch(entry, key_of(1), "build"));
+  EXPECT_EQ(entry.artifact.cubin, "");
+}
+
+TEST(Entry, KeepsWhatADeviceNeeds) {
+  codegen::CodeArtifact artifact = artifact_of(key_of(3), 700);
+  artifact.spec = "nvptx/attention_forward d=64";
+  artifact.cubin = std::string(
+      "\x7f"
+      "ELF\0cubin",
+      10);
+  artifact.resources = {{"mj_attention", 128, 16, 8, 4, 512}, {"mj_merge", 32, 0, 0, 0, -1}};
+  const auto parsed = parse(print({key_of(3), "build", artifact}));
+  ASSERT_TRUE(std::holds_alternative<Entry>(parsed)) << std::get<BadEntry>(parsed).reason;
+  const codegen::CodeArtifact& read = std::get<Entry>(parsed).artifact;
+  EXPECT_EQ(read.object, artifact.object);
+  EXPECT_EQ(read.cubin, artifact.cubin);
+  EXPECT_EQ(read.spec, artifact.spec);
+  EXPECT_EQ(read.resources, artifact.resources);
 }
 
 TEST(Entry, EmptyObjectAndTexts) {
@@ -61,7 +79,7 @@ TEST(Entry, SaysWhy) {
   bytes.back() ^= 1;
   EXPECT_EQ(reason(bytes), "does not match its checksum");
   bytes[8] = 7;
-  EXPECT_EQ(reason(bytes), "has format version 7, not 1");
+  EXPECT_EQ(reason(bytes), "has format version 7, not 2");
   const Entry entry = std::get<Entry>(parse(sample()));
   EXPECT_EQ(mismatch(entry, key_of(1), "other")->reason, "was made by build build, not other");
   EXPECT_EQ(mismatch(entry, key_of(2), "build")->reason, "has the key " + hex_of(key_of(1)));
