@@ -153,12 +153,22 @@ Result<Laid> make_output(const AttentionData& data, const std::string& layout) {
   return Laid{std::move(*tensor), view};
 }
 
-void add_engine_options(CLI::App& command, EngineChoice& options) {
-  command.add_option("--device", options.device, "cpu")
-      ->check(CLI::IsMember({"cpu"}))
-      ->capture_default_str();
+void add_engine_options(CLI::App& command, EngineChoice& options, bool devices) {
+  CLI::Option* device = command
+                            .add_option("--device", options.device,
+                                        devices ? "cpu, emulator (a GPU on the CPU, checked), cuda "
+                                                  "or cuda:N"
+                                                : "cpu")
+                            ->capture_default_str();
+  if (!devices) device->check(CLI::IsMember({"cpu"}));
   command.add_option("--target", options.target,
-                     "The CPU to compile for, see maskjit info (default: this one)");
+                     "What to compile for, see maskjit info (default: the best of the device)");
+  command
+      .add_option("--packed", options.packed,
+                  "A directory of kernels of maskjit pack; may be repeated")
+      ->allow_extra_args(false);
+  command.add_flag("--require-packed", options.require_packed,
+                   "Compile nothing: a kernel that is not packed is an error");
   command.add_option("--template", options.only_template, "Only this kernel template");
   command
       .add_option("--threads", options.threads, "Threads (default: all that the process may use)")
@@ -174,6 +184,9 @@ EngineOptions engine_options(const EngineChoice& options) {
   result.only_template = options.only_template;
   result.threads = options.threads;
   result.opt_level = options.opt_level;
+  if (options.device != "cpu") result.device = options.device;
+  result.packed_kernels = options.packed;
+  result.require_packed = options.require_packed;
   return result;
 }
 

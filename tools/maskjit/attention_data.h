@@ -36,8 +36,11 @@ struct EngineChoice {
   int threads = 0;
   int opt_level = 3;
   std::string device = "cpu";
+  std::vector<std::string> packed;
+  bool require_packed = false;
 };
-void add_engine_options(CLI::App& command, EngineChoice& options);
+// `devices`: --device takes others than cpu.
+void add_engine_options(CLI::App& command, EngineChoice& options, bool devices);
 EngineOptions engine_options(const EngineChoice& options);
 
 // The attention of a spec, with its baked parameters fixed, and the inputs that go with it.

@@ -206,7 +206,7 @@ void add_bench(CLI::App& app, Action& action) {
   command->add_option("--value-dim", options->value_dim,
                       "Head dimension of the values (default: --head-dim)");
   add_data_options(*command, options->data);
-  add_engine_options(*command, options->engine);
+  add_engine_options(*command, options->engine, false);
   command->add_option("--seconds", options->seconds, "How long to measure")
       ->check(CLI::Range(0.01, 3600.0))
       ->capture_default_str();

@@ -24,6 +24,8 @@ void add_explain(CLI::App& app, Action& action);
 void add_compile(CLI::App& app, Action& action);
 void add_run(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
+void add_profile(CLI::App& app, Action& action);
+void add_pack(CLI::App& app, Action& action);
 void add_info(CLI::App& app, Action& action);
 void add_cache(CLI::App& app, Action& action);
 

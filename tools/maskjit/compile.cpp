@@ -10,6 +10,7 @@
 #include "tools/maskjit/command.h"
 #include "tools/maskjit/console.h"
 #include "tools/maskjit/kernel_choice.h"
+#include "tools/maskjit/machine_code.h"
 
 namespace maskjit::cli {
 namespace {
@@ -55,8 +56,9 @@ int emit_syntax(const Options& options) {
 int emit_code(const Options& options, const Spec& spec) {
   const Result<KernelChoice> choice = choose_kernel(spec, options.kernel, options.lengths, nullptr);
   if (!choice) return report(choice.error());
-  if (options.emit == "ptx" && choice->target.is_host()) {
-    return report_usage(fmt::format("--emit=ptx needs --target with one of {}",
+  const bool assembled = options.emit == "cubin" || options.emit == "sass-report";
+  if ((options.emit == "ptx" || assembled) && choice->target.is_host()) {
+    return report_usage(fmt::format("--emit={} needs --target with one of {}", options.emit,
                                     fmt::join(codegen::Target::device_names(), ", ")));
   }
   if (options.emit == "object" && !choice->target.is_host()) {
@@ -76,12 +78,20 @@ int emit_code(const Options& options, const Spec& spec) {
   if (request.llvm_before) return write(options, emitted.llvm_before);
   if (request.llvm) return write(options, emitted.llvm);
   if (request.assembly) return write(options, emitted.assembly);
-  return write(options, std::get<codegen::CodeArtifact>(compiled).object);
+  const auto& artifact = std::get<codegen::CodeArtifact>(compiled);
+  if (!assembled) return write(options, artifact.object);
+  const Result<MachineCode> code = assemble(artifact);
+  if (!code) return report(code.error());
+  if (options.emit == "sass-report") return write(options, sass_report(artifact, *code));
+  const int done = write(options, code->assembled.cubin);
+  for (const codegen::ResourceUsage& usage : code->assembled.resources)
+    std::fprintf(stderr, "%s\n", describe(usage).c_str());
+  return done;
 }
 
 int run(Options& options) {
-  if (options.emit == "object" && options.output == "-") {
-    return report_usage("--emit=object needs -o FILE");
+  if ((options.emit == "object" || options.emit == "cubin") && options.output == "-") {
+    return report_usage(fmt::format("--emit={} needs -o FILE", options.emit));
   }
   if (options.emit == "tokens" || options.emit == "ast") return emit_syntax(options);
   const Result<Spec> spec = load_spec(options.spec);
@@ -104,18 +114,21 @@ void add_compile(CLI::App& app, Action& action) {
   command->footer(
       "Stages: tokens, ast, ir (after the passes), tiles (the tile and range functions), "
       "llvm-before (before the\n"
-      "optimiser), llvm, asm, object; ptx is the assembly of a GPU.\n"
+      "optimiser), llvm, asm, object; of a GPU ptx, cubin (machine code, by ptxas) and sass-report "
+      "(its registers,\n"
+      "spills and instructions by class).\n"
       "Examples:\n"
       "  maskjit compile causal --emit=ir\n"
       "  maskjit compile streaming_llm.masker --emit=asm --dtype bf16 --target x86-64+avx512+bf16 "
       "-o kernel.s\n"
-      "  maskjit compile causal --emit=ptx --dtype bf16 --head-dim 128 --target sm_90");
+      "  maskjit compile causal --emit=ptx --dtype bf16 --head-dim 128 --target sm_90\n"
+      "  maskjit compile causal --emit=sass-report --dtype bf16 --head-dim 128 --target sm_80");
   add_spec_options(*command, options->spec);
   add_length_options(*command, options->lengths);
   add_kernel_options(*command, options->kernel);
   command->add_option("--emit", options->emit, "The stage to print")
-      ->check(CLI::IsMember(
-          {"tokens", "ast", "ir", "tiles", "llvm-before", "llvm", "asm", "ptx", "object"}))
+      ->check(CLI::IsMember({"tokens", "ast", "ir", "tiles", "llvm-before", "llvm", "asm", "ptx",
+                             "cubin", "sass-report", "object"}))
       ->capture_default_str();
   command->add_option("--pass-limit", options->pass_limit,
                       "Stop the optimiser after so many passes");

@@ -1,14 +1,17 @@
 // maskjit info: what this build is and what it would use on this machine.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "codegen/compile.h"
+#include "codegen/spec/device_templates.h"
 #include "runtime/api/engine.h"
 #include "runtime/api/environment.h"
 #include "runtime/api/state.h"
 #include "runtime/cache/disk_store.h"
+#include "runtime/device/open.h"
 #include "tools/maskjit/command.h"
 #include "tools/maskjit/console.h"
 
@@ -23,7 +26,9 @@ int run(bool as_json) {
   for (const cache::EntryInfo& entry : entries) bytes += entry.bytes;
   const int threads = engine.state().executor.threads();
   const std::string host = codegen::Target::host().print();
-  constexpr const char* kNoCuda = "no CUDA device support in this build";
+  const Environment environment = read_environment();
+  const device::CudaSummary cuda = device::cuda_summary(environment.libcuda);
+  const Result<std::string> ptxas = assembler::find_tool(environment.cuda_tools, "ptxas");
   if (as_json) {
     nlohmann::ordered_json json;
     json["version"] = MASKJIT_VERSION;
@@ -41,7 +46,18 @@ int run(bool as_json) {
                      {"entries", entries.size()},
                      {"bytes", bytes},
                      {"limit_bytes", cache.limit_bytes}};
-    json["cuda"] = {{"available", false}, {"reason", kNoCuda}};
+    for (const codegen::KernelTemplate& t : codegen::device_templates())
+      json["device_templates"][t.name] = t.purpose;
+    json["device_targets"] = codegen::Target::device_names();
+    json["cuda"] = {{"available", cuda.available}};
+    if (cuda.available) {
+      json["cuda"]["driver"] = cuda.driver_version;
+      json["cuda"]["devices"] = cuda.devices;
+    } else {
+      json["cuda"]["reason"] = cuda.reason;
+    }
+    json["ptxas"] = {{"available", ptxas.ok()}};
+    json["ptxas"][ptxas ? "path" : "reason"] = ptxas ? *ptxas : ptxas.error().message;
     print_json(json);
     return kOk;
   }
@@ -63,7 +79,15 @@ int run(bool as_json) {
   for (const codegen::KernelTemplate& t : codegen::kernel_templates()) {
     print(fmt::format("  {:<24} {}\n", t.name, t.purpose));
   }
-  print(fmt::format("CUDA      {}\n", kNoCuda));
+  print(fmt::format("GPU targets\n  {} (compile, profile, run --device emulator)\n",
+                    fmt::join(codegen::Target::device_names(), ", ")));
+  print("GPU templates, best first\n");
+  for (const codegen::KernelTemplate& t : codegen::device_templates()) {
+    print(fmt::format("  {:<24} {}\n", t.name, t.purpose));
+  }
+  print(fmt::format("CUDA      {}\n", cuda.available ? cuda.driver_version : cuda.reason));
+  for (const std::string& line : cuda.devices) print(fmt::format("  {}\n", line));
+  print(fmt::format("ptxas     {}\n", ptxas ? *ptxas : ptxas.error().message));
   return kOk;
 }
 

@@ -27,7 +27,7 @@ Result<ElementType> parse_dtype(const std::string& text) {
 
 void add_kernel_options(CLI::App& command, KernelOptions& options) {
   command.add_option("--target", options.target,
-                     "The CPU to compile for, see maskjit info (default: this one)");
+                     "What to compile for, see maskjit info (default: this CPU)");
   command.add_option("--template", options.only_template, "Only this kernel template");
   command.add_option("--dtype", options.dtype, "f32, f16 or bf16")->capture_default_str();
   command.add_option("--value-dim", options.value_dim,

@@ -36,6 +36,8 @@ int run(int argc, char** argv) {
   add_compile(app, action);
   add_run(app, action);
   add_bench(app, action);
+  add_profile(app, action);
+  add_pack(app, action);
   add_info(app, action);
   add_cache(app, action);
   try {

@@ -168,10 +168,12 @@ void add_run(CLI::App& app, Action& action) {
       "      --value m.safetensors:value --dtype bf16 --out o.safetensors --lse o.safetensors "
       "--check\n"
       "  maskjit run document --tensor id=ids.npy --query q.npy --key k.npy --value v.npy --out "
-      "o.npy");
+      "o.npy\n"
+      "  maskjit run causal --device emulator --target sm_90 --query q.npy --key k.npy --value "
+      "v.npy --out o.npy");
   add_spec_options(*command, options->spec);
   add_data_options(*command, options->data);
-  add_engine_options(*command, options->engine);
+  add_engine_options(*command, options->engine, true);
   command->add_option("--out", options->out, "Where the output goes: .npy or .safetensors[:name]");
   command->add_option("--lse", options->lse, "Where the log-sum-exp of each row goes");
   command->add_option("--row-max", options->row_max, "Where the row maxima go");

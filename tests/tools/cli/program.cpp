@@ -45,8 +45,8 @@ void Program::write_attention(int64_t length, ElementType type) const {
   for (const char* name : {"q.npy", "k.npy", "v.npy"}) write_tensor(name, {1, 2, length, 16}, type);
 }
 
-Outcome Program::run(const std::vector<std::string>& arguments,
-                     const std::string& standard_input) const {
+Outcome Program::run(const std::vector<std::string>& arguments, const std::string& standard_input,
+                     const std::vector<std::pair<std::string, std::string>>& environment) const {
   const std::string input = folder_ / "stdin", output = folder_ / "stdout",
                     errors = folder_ / "stderr";
   write("stdin", standard_input);
@@ -57,6 +57,7 @@ Outcome Program::run(const std::vector<std::string>& arguments,
   if (child == 0) {
     ::setenv("MASKJIT_CACHE_DIR", (folder_ / "cache").c_str(), 1);
     ::unsetenv("MASKJIT_CACHE");
+    for (const auto& [name, value] : environment) ::setenv(name.c_str(), value.c_str(), 1);
     if (::chdir(folder_.path().c_str()) != 0) ::_exit(126);
     redirect(input, STDIN_FILENO, O_RDONLY);
     redirect(output, STDOUT_FILENO, O_WRONLY | O_CREAT | O_TRUNC);

@@ -26,8 +26,8 @@ class Program {
   // Small query, key and value files: q.npy, k.npy, v.npy.
   void write_attention(int64_t length = 40, ElementType type = ElementType::F32) const;
 
-  Outcome run(const std::vector<std::string>& arguments,
-              const std::string& standard_input = {}) const;
+  Outcome run(const std::vector<std::string>& arguments, const std::string& standard_input = {},
+              const std::vector<std::pair<std::string, std::string>>& environment = {}) const;
 
  private:
   TemporaryFolder folder_;

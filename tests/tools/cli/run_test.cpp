@@ -199,12 +199,27 @@ TEST(Info, NamesVersionsTargetsAndCache) {
   const Program program;
   const Outcome outcome = program.run({"info"});
   EXPECT_EQ(outcome.code, 0);
-  EXPECT_THAT(outcome.out, HasSubstr("no CUDA device support in this build"));
+  EXPECT_THAT(outcome.out, HasSubstr("\nCUDA "));
+  EXPECT_THAT(outcome.out, HasSubstr("\nptxas "));
+  EXPECT_THAT(outcome.out, HasSubstr("nvptx/attention_forward"));
   const auto json = program.run({"info", "--json"}).json();
   EXPECT_EQ(json["version"], "0.1.0");
   EXPECT_EQ(json["targets"]["x86-64"], true);
   EXPECT_EQ(json["cache"]["directory"], program.folder() / "cache");
   EXPECT_GT(json["threads"].get<int>(), 0);
+  EXPECT_TRUE(json["device_templates"].contains("nvptx/attention_forward"));
+}
+
+TEST(Info, SaysInOneLineWhyThereIsNoCuda) {
+  const Program program;
+  const Outcome outcome = program.run({"info"}, {}, {{"MASKJIT_LIBCUDA", "libmaskjit-none.so"}});
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_THAT(outcome.out,
+              HasSubstr("\nCUDA      no CUDA driver: libmaskjit-none.so cannot be loaded ("));
+  const Outcome run = program.run({"run", "causal", "--device", "cuda", "--query", "q.npy", "--key",
+                                   "q.npy", "--value", "q.npy", "--out", "o.npy"},
+                                  {}, {{"MASKJIT_LIBCUDA", "libmaskjit-none.so"}});
+  EXPECT_EQ(run.code, 1);
 }
 
 TEST(Cache, ListsVerifiesAndClears) {
