@@ -8,6 +8,7 @@
 
 #include <map>
 
+#include "codegen/lower/device_instructions.h"
 #include "codegen/lower/lower.h"
 #include "kernels_templates/include/device_abi.h"
 #include "kernels_templates/include/embedded.h"
@@ -174,6 +175,7 @@ void specialise(const ir::Program& program, const analysis::TileFunctions& tiles
   for (const auto& [name, value] : constants) define_constant(module, name, value);
   lower_hooks(program, tiles, problem,
               target.is_host() ? ArgumentLayout::Host : ArgumentLayout::Device, module);
+  if (!target.is_host()) define_device_instructions(module);
   // Only now is it known which support functions the hooks call.
   llvm::Linker linker(module);
   const auto calls = [&](const char* prefix) {

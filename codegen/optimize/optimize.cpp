@@ -71,6 +71,8 @@ llvm::ModulePassManager kernel_pipeline(bool device) {
     loops.addPass(llvm::LoopFullUnrollPass(/*OptLevel=*/2, /*OnlyWhenForced=*/true));
     function.addPass(llvm::createFunctionToLoopPassAdaptor(std::move(loops)));
   }
+  // What was unrolled is a chain of blocks for each trip: joined, it is cheap to put in registers.
+  if (device) function.addPass(llvm::SimplifyCFGPass());
   function.addPass(llvm::SROAPass(llvm::SROAOptions::PreserveCFG));
   function.addPass(llvm::EarlyCSEPass(/*UseMemorySSA=*/true));
   if (!device) function.addPass(combine());

@@ -184,8 +184,7 @@ MJ_INLINE void write_part(const Parts& parts, int lane, int warp, const Sums& o,
     const uint32_t at = part_of(parts, warp, row) + static_cast<uint32_t>(t * 8);
     MJ_UNROLL
     for (int n = 0; n < padded(mj_head_dim_v) / 8; ++n) {
-      store_shared<Floats2>(at + static_cast<uint32_t>(n * 32),
-                            Floats2{o[0][n][2 * r], o[0][n][2 * r + 1]});
+      store_shared<Floats2>(at, n * 32, Floats2{o[0][n][2 * r], o[0][n][2 * r + 1]});
     }
     if (t == 0)
       store_shared<Floats2>(state_of(parts, warp, row), Floats2{state.maximum[0][r], total});
@@ -363,7 +362,9 @@ extern "C" MJ_KERNEL void mj_attention(const MjDeviceArgs device_args) {
     Adjustment adjustment;
     find_adjustment(args, block, kWarpTile, lane, first, row_of_lane, adjustment);
     softmax(args, kWarpTile, factor, adjustment, s, o, state);
-    multiply_values(kWarpTile, {stage + values_at, value_pitch}, lane, s, o);
+    Probabilities p;
+    pack_probabilities(kWarpTile, s, p);
+    multiply_values(kWarpTile, {stage + values_at, value_pitch}, lane, p, o);
     stage += static_cast<uint32_t>(stage_bytes());
     if (stage == end_of_stages) stage = own_stages;
   }

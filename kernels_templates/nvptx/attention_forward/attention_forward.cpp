@@ -1,6 +1,6 @@
 // Blocked attention for sm_80 and up: a block of mj_warps warps takes mj_tile_q query rows of one
-// head and visits tiles of mj_tile_k keys. While a tile's scores are computed its values arrive,
-// while its softmax and values are the next keys.
+// head and visits tiles of mj_tile_k keys. While a tile's scores and softmax are computed its
+// values arrive, while its values are multiplied the next keys.
 //
 // Each warp owns 16 or 32 rows: scores, probabilities and sums stay in its registers.
 #include "kernels_templates/nvptx/common/results.h"
@@ -33,90 +33,114 @@ MJ_INLINE int query_of(const QueryBlock& block, int warp, int lane, int m, int r
   return block.query + warp * warp_rows() + m * 16 + r * 8 + (lane >> 2);
 }
 
+// `rows` rows of `columns` elements from shared to global memory, by one warp.
+MJ_INLINE void copy_rows(int lane, uint32_t from, int pitch, char* to, int64_t stride, int rows,
+                         int columns, int bytes, bool wide) {
+  if (columns * bytes % 16 == 0 && wide) {
+    const int chunks = columns * bytes / 16;
+    MJ_ROLL
+    for (int i = lane; i < rows * chunks; i += kWarp) {
+      const int row = i / chunks;
+      const int chunk = i % chunks;
+      *reinterpret_cast<Words4*>(to + row * stride + chunk * 16) =
+          load_shared<Words4>(from + static_cast<uint32_t>(row * pitch + chunk * 16));
+    }
+    return;
+  }
+  MJ_ROLL
+  for (int i = lane; i < rows * columns; i += kWarp) {
+    const int row = i / columns;
+    const int column = i % columns;
+    const uint32_t at = from + static_cast<uint32_t>(row * pitch + column * bytes);
+    char* there = to + row * stride + column * bytes;
+    if (bytes == 4) {
+      *reinterpret_cast<uint32_t*>(there) = load_shared<uint32_t>(at);
+    } else {
+      *reinterpret_cast<uint16_t*>(there) = load_shared<uint16_t>(at);
+    }
+  }
+}
+
+// The numerators of this warp's rows, eight at a time: as f32 they take the place of 16 rows of
+// queries at `own`.
+MJ_INLINE void write_numerator(const MjAttentionArgs* args, const QueryBlock& block, uint32_t own,
+                               int lane, int warp, const Sums& o, const RowState& state) {
+  const int pitch = tile_pitch(padded(mj_head_dim_v), true);
+  MJ_UNROLL
+  for (int m = 0; m < warp_tile().rows; ++m) {
+    MJ_UNROLL
+    for (int r = 0; r < 2; ++r) {
+      const bool empty = is_empty(state.maximum[m][r], state.total[m][r]);
+      const uint32_t row = own + static_cast<uint32_t>((lane >> 2) * pitch + (lane & 3) * 8);
+      sync_warp();
+      MJ_UNROLL
+      for (int n = 0; n < padded(mj_head_dim_v) / 8; ++n) {
+        const Floats2 pair = {o[m][n][2 * r], o[m][n][2 * r + 1]};
+        store_shared<Floats2>(row, n * 32, empty ? Floats2(0.0f) : pair);
+      }
+      sync_warp();
+      const int first = block.query + warp * warp_rows() + m * 16 + r * 8;
+      const int left = block.query + block.queries - first;
+      char* to = const_cast<char*>(row_of(args->numerator, MJ_F32, block.batch, block.head, first));
+      copy_rows(lane, own, pitch, to, args->numerator.row_stride * 4, smaller(left, 8),
+                mj_head_dim_v, 4, false);
+    }
+  }
+}
+
 // The results of this warp's rows; outputs go through its rows of the query tile, so that global
 // memory sees whole rows.
 MJ_INLINE void write_results(const MjAttentionArgs* args, const QueryBlock& block,
-                             const Layout& shared, int lane, int warp, Sums& o,
-                             const RowState& state) {
+                             const Layout& shared, int lane, int warp, Sums& o, RowState& state) {
   const int g = lane >> 2, t = lane & 3;
   const int bytes = element_bytes(mj_element);
-  const int column_tiles = padded(mj_head_dim_v) / 8;
   const uint32_t own =
       shared.queries + static_cast<uint32_t>(warp * warp_rows() * shared.query_pitch);
+  MJ_UNROLL
+  for (int m = 0; m < warp_tile().rows; ++m) {
+    MJ_UNROLL
+    for (int r = 0; r < 2; ++r) {
+      float& total = state.total[m][r];
+      const float maximum = state.maximum[m][r];
+      total += shuffle_xor(total, 1);
+      total += shuffle_xor(total, 2);
+      const int query = query_of(block, warp, lane, m, r);
+      if (t == 0 && query < block.query + block.queries)
+        write_row_scalars(args, row_index(args, block.batch, block.head, query), maximum, total,
+                          maximum, 1.0f);
+    }
+  }
+  if (args->numerator.data != nullptr) write_numerator(args, block, own, lane, warp, o, state);
+  if (args->output.data == nullptr) return;
   sync_warp();
   MJ_UNROLL
   for (int m = 0; m < warp_tile().rows; ++m) {
     MJ_UNROLL
     for (int r = 0; r < 2; ++r) {
-      float l = state.total[m][r];
-      const float largest = state.maximum[m][r];
-      l += shuffle_xor(l, 1);
-      l += shuffle_xor(l, 2);
-      const bool empty = is_empty(largest, l);
-      const float inverse = empty ? 0.0f : 1.0f / l;
-      const int query = query_of(block, warp, lane, m, r);
-      const bool present = query < block.query + block.queries;
+      const bool empty = is_empty(state.maximum[m][r], state.total[m][r]);
+      const float inverse = empty ? 0.0f : 1.0f / state.total[m][r];
       const uint32_t row =
           own + static_cast<uint32_t>((m * 16 + r * 8 + g) * shared.query_pitch + 2 * t * bytes);
       MJ_UNROLL
-      for (int n = 0; n < column_tiles; ++n) {
+      for (int n = 0; n < padded(mj_head_dim_v) / 8; ++n) {
         const float first = empty ? 0.0f : o[m][n][2 * r] * inverse;
         const float second = empty ? 0.0f : o[m][n][2 * r + 1] * inverse;
         if (single()) {
-          store_shared<float>(row + static_cast<uint32_t>(n * 32), first);
-          store_shared<float>(row + static_cast<uint32_t>(n * 32 + 4), second);
+          store_shared<float>(row, n * 32, first);
+          store_shared<float>(row, n * 32 + 4, second);
         } else {
-          store_shared<uint32_t>(row + static_cast<uint32_t>(n * 16),
-                                 pack(first, second, mj_element));
+          store_shared<uint32_t>(row, n * 16, pack(first, second, mj_element));
         }
       }
-      if (present && args->numerator.data != nullptr) {
-        float* numerator = reinterpret_cast<float*>(
-            const_cast<char*>(row_of(args->numerator, MJ_F32, block.batch, block.head, query)));
-        MJ_UNROLL
-        for (int n = 0; n < column_tiles; ++n) {
-          MJ_UNROLL
-          for (int c = 0; c < 2; ++c) {
-            const int column = n * 8 + 2 * t + c;
-            if (column < mj_head_dim_v) numerator[column] = empty ? 0.0f : o[m][n][2 * r + c];
-          }
-        }
-      }
-      if (present && t == 0)
-        write_row_scalars(args, row_index(args, block.batch, block.head, query), largest, l,
-                          largest, 1.0f);
     }
   }
-  if (args->output.data == nullptr) return;
   sync_warp();
   const int first = block.query + warp * warp_rows();
   const int left = block.query + block.queries - first;
-  const int rows = left < warp_rows() ? left : warp_rows();
-  char* out = const_cast<char*>(row_of(args->output, mj_element, block.batch, block.head, first));
-  const int64_t stride = args->output.row_stride * bytes;
-  if (mj_head_dim_v * bytes % 16 == 0 && is_wide(args->output, mj_element, mj_head_dim_v)) {
-    const int chunks = mj_head_dim_v * bytes / 16;
-    MJ_ROLL
-    for (int i = lane; i < rows * chunks; i += kWarp) {
-      const int row = i / chunks;
-      const int chunk = i % chunks;
-      *reinterpret_cast<Words4*>(out + row * stride + chunk * 16) =
-          load_shared<Words4>(own + static_cast<uint32_t>(row * shared.query_pitch + chunk * 16));
-    }
-    return;
-  }
-  MJ_ROLL
-  for (int i = lane; i < rows * mj_head_dim_v; i += kWarp) {
-    const int row = i / mj_head_dim_v;
-    const int column = i % mj_head_dim_v;
-    const uint32_t at = own + static_cast<uint32_t>(row * shared.query_pitch + column * bytes);
-    char* to = out + row * stride + column * bytes;
-    if (single()) {
-      *reinterpret_cast<uint32_t*>(to) = load_shared<uint32_t>(at);
-    } else {
-      *reinterpret_cast<uint16_t*>(to) = load_shared<uint16_t>(at);
-    }
-  }
+  char* to = const_cast<char*>(row_of(args->output, mj_element, block.batch, block.head, first));
+  copy_rows(lane, own, shared.query_pitch, to, args->output.row_stride * bytes,
+            smaller(left, warp_rows()), mj_head_dim_v, bytes,
+            is_wide(args->output, mj_element, mj_head_dim_v));
 }
 
 }  // namespace
@@ -171,10 +195,9 @@ extern "C" MJ_KERNEL void mj_attention(const MjDeviceArgs device_args) {
   };
   const bool raw = keeps_products(args);
   const float factor = raw ? args->scale * kLog2E : kLog2E;
-  Scores s;
+  Probabilities p;
   Sums o;
   RowState state;
-  clear(part, s);
   start(part, state, o);
 
   const KeyTiles tiles = key_tiles(args, block);
@@ -188,12 +211,7 @@ extern "C" MJ_KERNEL void mj_attention(const MjDeviceArgs device_args) {
                 args->key.row_stride, mj_tile_k, kv_len - next * mj_tile_k, mj_head_dim, wide_keys);
       copy_commit();
     }
-    if (tile >= 0) {
-      Adjustment adjustment;
-      find_adjustment(args, block, part, lane, tile * mj_tile_k, row_of_lane, adjustment);
-      softmax(args, part, factor, adjustment, s, o, state);
-      multiply_values(part, {shared.values, shared.value_pitch}, lane, s, o);
-    }
+    if (tile >= 0) multiply_values(part, {shared.values, shared.value_pitch}, lane, p, o);
     if (next == kNoTile) break;
     tile = next;
     copy_wait_all();
@@ -202,9 +220,14 @@ extern "C" MJ_KERNEL void mj_attention(const MjDeviceArgs device_args) {
               args->value.row_stride, mj_tile_k, kv_len - tile * mj_tile_k, mj_head_dim_v,
               wide_values);
     copy_commit();
+    Scores s;
     multiply_keys(part, own_queries, {shared.keys, shared.key_pitch}, lane, s);
     if (!raw) apply_score(args, block, part, lane, tile * mj_tile_k, row_of_lane, s);
     if (found == 1) apply_mask(args, block, part, lane, tile * mj_tile_k, row_of_lane, s);
+    Adjustment adjustment;
+    find_adjustment(args, block, part, lane, tile * mj_tile_k, row_of_lane, adjustment);
+    softmax(args, part, factor, adjustment, s, o, state);
+    pack_probabilities(part, s, p);
     copy_wait_all();
     sync_threads();  // the values are there; nobody reads the keys any more
   }

@@ -12,6 +12,17 @@
 extern "C" {
 // Dynamic shared memory; its size is an argument of the launch.
 extern MJ_SHARED uint8_t mj_shared_memory[] __attribute__((aligned(16)));
+
+// Instructions without a name in C++: codegen/lower/device_instructions defines them. Fragments as
+// below.
+void mj_mma_bf16(float* c, uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0,
+                 uint32_t b1);
+void mj_mma_f16(float* c, uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0,
+                uint32_t b1);
+void mj_mma_tf32(float* c, uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0,
+                 uint32_t b1);
+void mj_ldmatrix(uint32_t* r, const MJ_SHARED void* row);
+void mj_ldmatrix_transposed(uint32_t* r, const MJ_SHARED void* row);
 }
 
 namespace mj {
@@ -36,6 +47,13 @@ MJ_INLINE int shuffle_from(int v, int lane) {
 
 MJ_INLINE int smaller(int a, int b) { return a < b ? a : b; }
 
+// The same number, of which nobody knows that it is the same in every round of a loop: what depends
+// on it is computed where it is used instead of in a register that lives through the loop.
+MJ_INLINE int here(int v) {
+  asm volatile("" : "+r"(v));
+  return v;
+}
+
 // 2^x: relative error 2^-22.5, 0 for -inf.
 MJ_INLINE float exp2_approx(float x) {
   float y;
@@ -57,13 +75,21 @@ typedef float Floats2 __attribute__((ext_vector_type(2)));
 MJ_INLINE uint32_t shared_base() {
   return static_cast<uint32_t>(reinterpret_cast<uint64_t>(&mj_shared_memory[0]));
 }
+// `offset`, where it is a constant, costs no instruction.
+MJ_INLINE MJ_SHARED uint8_t* shared_pointer(uint32_t address, int offset) {
+  return reinterpret_cast<MJ_SHARED uint8_t*>(static_cast<uint64_t>(address)) + offset;
+}
 template <typename T>
-MJ_INLINE T load_shared(uint32_t address) {
-  return *reinterpret_cast<const MJ_SHARED T*>(static_cast<uint64_t>(address));
+MJ_INLINE T load_shared(uint32_t address, int offset = 0) {
+  return *reinterpret_cast<const MJ_SHARED T*>(shared_pointer(address, offset));
+}
+template <typename T>
+MJ_INLINE void store_shared(uint32_t address, int offset, T value) {
+  *reinterpret_cast<MJ_SHARED T*>(shared_pointer(address, offset)) = value;
 }
 template <typename T>
 MJ_INLINE void store_shared(uint32_t address, T value) {
-  *reinterpret_cast<MJ_SHARED T*>(static_cast<uint64_t>(address)) = value;
+  store_shared<T>(address, 0, value);
 }
 
 // Sixteen bytes from global to shared memory, zeros if not `present`; both aligned to 16.
@@ -87,36 +113,21 @@ MJ_INLINE void copy_wait_all() { copy_wait(0); }
 // columns by t = l % 4; sums: [g][2t], [g][2t + 1], [g + 8][2t], [g + 8][2t + 1].
 
 // Four 8 x 8 matrices of 16-bit elements; lane l gives the address of row l % 8 of matrix l / 8.
-MJ_INLINE void load_matrices(uint32_t* r, uint32_t address) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(address)
-               : "memory");
+MJ_INLINE void load_matrices(uint32_t* r, uint32_t address, int offset) {
+  mj_ldmatrix(r, shared_pointer(address, offset));
 }
-MJ_INLINE void load_matrices_transposed(uint32_t* r, uint32_t address) {
-  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
-               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
-               : "r"(address)
-               : "memory");
+MJ_INLINE void load_matrices_transposed(uint32_t* r, uint32_t address, int offset) {
+  mj_ldmatrix_transposed(r, shared_pointer(address, offset));
 }
 
 MJ_INLINE void multiply_bf16(float* c, const uint32_t* a, uint32_t b0, uint32_t b1) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
-      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  mj_mma_bf16(c, a[0], a[1], a[2], a[3], b0, b1);
 }
 MJ_INLINE void multiply_f16(float* c, const uint32_t* a, uint32_t b0, uint32_t b1) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
-      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  mj_mma_f16(c, a[0], a[1], a[2], a[3], b0, b1);
 }
 MJ_INLINE void multiply_tf32(float* c, const uint32_t* a, uint32_t b0, uint32_t b1) {
-  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
-      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+  mj_mma_tf32(c, a[0], a[1], a[2], a[3], b0, b1);
 }
 
 // Round to nearest; the first argument becomes the low half.

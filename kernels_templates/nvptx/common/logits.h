@@ -63,7 +63,8 @@ MJ_INLINE void apply_mask(const MjAttentionArgs* args, const QueryBlock& block, 
         uint64_t word = present_keys(kv_len - k_begin);
         if (!mj_mask_full) {
           const LaneRow at = row(m, r);
-          word &= mj_keep_word(args, block.batch, at.head, block.kv_head, at.position, k_begin);
+          word &=
+              mj_keep_word(args, block.batch, at.head, block.kv_head, here(at.position), k_begin);
         }
         word >>= 2 * t;
         const uint32_t halves[2] = {static_cast<uint32_t>(word), static_cast<uint32_t>(word >> 32)};

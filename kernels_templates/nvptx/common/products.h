@@ -15,6 +15,12 @@ constexpr int kMaxColumnTiles = 32;  // of 8 value columns
 typedef float Scores[kMaxRowTiles][kMaxKeyTiles][4];
 typedef float Sums[kMaxRowTiles][kMaxColumnTiles][4];
 
+// What multiplies the values: in 16 bits the operands of 16 keys each, else the scores themselves.
+struct Probabilities {
+  uint32_t halves[kMaxRowTiles][kMaxKeyTiles / 2][4];
+  Scores singles;
+};
+
 // What a warp multiplies at a time: rows in 16s, keys in 8s.
 struct WarpTile {
   int rows, keys;
@@ -92,11 +98,11 @@ MJ_INLINE void multiply_keys(WarpTile tile, Rows queries, Rows keys, int lane, S
       uint32_t a[kMaxRowTiles][4];
       MJ_UNROLL
       for (int m = 0; m < tile.rows; ++m)
-        load_matrices(a[m], query + static_cast<uint32_t>(m * 16 * queries.pitch + d * 2));
+        load_matrices(a[m], query, m * 16 * queries.pitch + d * 2);
       MJ_UNROLL
       for (int n = 0; n < tile.keys; n += 2) {
         uint32_t b[4];
-        load_matrices(b, key + static_cast<uint32_t>(n * 8 * keys.pitch + d * 2));
+        load_matrices(b, key, n * 8 * keys.pitch + d * 2);
         MJ_UNROLL
         for (int m = 0; m < tile.rows; ++m) {
           multiply_half(s[m][n], a[m], b[0], b[1]);
@@ -118,17 +124,18 @@ MJ_INLINE void multiply_keys(WarpTile tile, Rows queries, Rows keys, int lane, S
     Fragment a[kMaxRowTiles];
     MJ_UNROLL
     for (int m = 0; m < tile.rows; ++m) {
-      const uint32_t at = query + static_cast<uint32_t>(m * 16 * queries.pitch + d * 4);
-      const uint32_t below = at + static_cast<uint32_t>(8 * queries.pitch);
-      const float v[4] = {load_shared<float>(at), load_shared<float>(below),
-                          load_shared<float>(at + 16), load_shared<float>(below + 16)};
+      const uint32_t at = query + static_cast<uint32_t>(d * 4);
+      const int row = m * 16 * queries.pitch;
+      const int below = row + 8 * queries.pitch;
+      const float v[4] = {load_shared<float>(at, row), load_shared<float>(at, below),
+                          load_shared<float>(at, row + 16), load_shared<float>(at, below + 16)};
       a[m] = split_fragment(v);
     }
     MJ_UNROLL
     for (int n = 0; n < tile.keys; ++n) {
-      const uint32_t at = key + static_cast<uint32_t>(n * 8 * keys.pitch + d * 4);
-      const float b0 = load_shared<float>(at);
-      const float b1 = load_shared<float>(at + 16);
+      const uint32_t at = key + static_cast<uint32_t>(d * 4);
+      const float b0 = load_shared<float>(at, n * 8 * keys.pitch);
+      const float b1 = load_shared<float>(at, n * 8 * keys.pitch + 16);
       MJ_UNROLL
       for (int m = 0; m < tile.rows; ++m) multiply_single(s[m][n], small[m][n], a[m], b0, b1);
     }
@@ -143,33 +150,42 @@ MJ_INLINE void multiply_keys(WarpTile tile, Rows queries, Rows keys, int lane, S
   }
 }
 
-// o += P V; `s` holds P.
-MJ_INLINE void multiply_values(WarpTile tile, Rows values, int lane, const Scores& s, Sums& o) {
+MJ_INLINE void pack_probabilities(WarpTile tile, const Scores& s, Probabilities& p) {
+  MJ_UNROLL
+  for (int m = 0; m < tile.rows; ++m) {
+    MJ_UNROLL
+    for (int n = 0; n < tile.keys; ++n) {
+      MJ_UNROLL
+      for (int r = 0; r < 2; ++r) {
+        // Sums of two tiles of 8 keys are the operand of 16 keys.
+        if (single()) {
+          p.singles[m][n][2 * r] = s[m][n][2 * r];
+          p.singles[m][n][2 * r + 1] = s[m][n][2 * r + 1];
+        } else {
+          p.halves[m][n / 2][n % 2 * 2 + r] = pack(s[m][n][2 * r], s[m][n][2 * r + 1], mj_element);
+        }
+      }
+    }
+  }
+}
+
+// o += P V.
+MJ_INLINE void multiply_values(WarpTile tile, Rows values, int lane, const Probabilities& p,
+                               Sums& o) {
   if (!single()) {
     const int low = lane & 7, second = lane >> 3 & 1, upper = lane >> 4;
     const uint32_t value =
         values.base + static_cast<uint32_t>((second * 8 + low) * values.pitch + upper * 16);
     MJ_UNROLL
     for (int k = 0; k < tile.keys * 8; k += 16) {
-      // Sums of two tiles of 8 keys are the operand of 16 keys.
-      uint32_t a[kMaxRowTiles][4];
-      MJ_UNROLL
-      for (int m = 0; m < tile.rows; ++m) {
-        const float* left = s[m][k / 8];
-        const float* right = s[m][k / 8 + 1];
-        a[m][0] = pack(left[0], left[1], mj_element);
-        a[m][1] = pack(left[2], left[3], mj_element);
-        a[m][2] = pack(right[0], right[1], mj_element);
-        a[m][3] = pack(right[2], right[3], mj_element);
-      }
       MJ_UNROLL
       for (int n = 0; n < padded(mj_head_dim_v) / 8; n += 2) {
         uint32_t b[4];
-        load_matrices_transposed(b, value + static_cast<uint32_t>(k * values.pitch + n * 16));
+        load_matrices_transposed(b, value, k * values.pitch + n * 16);
         MJ_UNROLL
         for (int m = 0; m < tile.rows; ++m) {
-          multiply_half(o[m][n], a[m], b[0], b[1]);
-          multiply_half(o[m][n + 1], a[m], b[2], b[3]);
+          multiply_half(o[m][n], p.halves[m][k / 16], b[0], b[1]);
+          multiply_half(o[m][n + 1], p.halves[m][k / 16], b[2], b[3]);
         }
       }
     }
@@ -184,15 +200,14 @@ MJ_INLINE void multiply_values(WarpTile tile, Rows values, int lane, const Score
     Fragment a[kMaxRowTiles];
     MJ_UNROLL
     for (int m = 0; m < tile.rows; ++m) {
-      const float* p = s[m][k / 8];
-      const float v[4] = {p[0], p[2], p[1], p[3]};
+      const float* e = p.singles[m][k / 8];
+      const float v[4] = {e[0], e[2], e[1], e[3]};
       a[m] = split_fragment(v);
     }
     MJ_UNROLL
     for (int n = 0; n < padded(mj_head_dim_v) / 8; ++n) {
-      const uint32_t at = value + static_cast<uint32_t>(k * values.pitch + n * 32);
-      const float b0 = load_shared<float>(at);
-      const float b1 = load_shared<float>(at + static_cast<uint32_t>(values.pitch));
+      const float b0 = load_shared<float>(value, k * values.pitch + n * 32);
+      const float b1 = load_shared<float>(value, (k + 1) * values.pitch + n * 32);
       MJ_UNROLL
       for (int m = 0; m < tile.rows; ++m) multiply_single(o[m][n], o[m][n], a[m], b0, b1);
     }
