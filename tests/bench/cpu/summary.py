@@ -1,0 +1,66 @@
+"""What the cases come to: geometric means beside the goals."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+
+
+@dataclasses.dataclass
+class Goal:
+    what: str
+    goal: str
+    reached: str
+    met: bool | None  # None: not measured
+
+
+def geometric_mean(values: Iterable[float]) -> float:
+    values = list(values)
+    return math.exp(sum(map(math.log, values)) / len(values)) if values else math.nan
+
+
+def goals(results: list[dict], latency: dict[str, float]) -> list[Goal]:
+    """results: as __main__.measure makes them."""
+    prefill = [r for r in results if r["group"] != "decode"]
+
+    def ratios(of: list[dict], peer: str) -> list[float]:
+        return [r["ratios"][peer]["median"] for r in of if peer in r["ratios"]]
+
+    plain = [r for r in prefill if r["mask"] in ("dense", "causal") and r["kv_len"] >= 512]
+    window = [r for r in prefill if r["mask"] == "window 1024" and r["kv_len"] == 16384]
+    dense = [r for r in prefill if r["mask"] == "dense" and r["kv_len"] >= 2048]
+    shares = {
+        dtype: [r["contestants"]["maskjit"]["share_of_matrix_peak"] for r in dense if r["dtype"] == dtype and r["dim"] == dim]
+        for dtype, dim in (("bf16", 128), ("f32", 64))
+    }
+    bandwidth = [r["contestants"]["maskjit"]["share_of_copy_bandwidth"] for r in results if r["group"] == "decode"]
+    return [
+        _at_least("against FlexAttention, block mask for free (geometric mean)", 1.5, ratios(prefill, "FlexAttention")),
+        _at_least("against FlexAttention with its block mask made (geometric mean)", 3.0, ratios(prefill, "FlexAttention + block mask")),
+        _at_least("against SDPA, dense and causal (geometric mean)", 1.3, ratios(plain, "SDPA")),
+        _at_least("against SDPA, dense and causal (worst case)", 1.0, ratios(plain, "SDPA"), min),
+        _at_least("against SDPA, window 1024 at 16k (worst case)", 5.0, ratios(window, "SDPA"), min),
+        _at_least("share of the bf16 matrix peak: dense, 2k and more, D 128 (worst case)", 0.4, shares["bf16"], min, percent=True),
+        _at_least("share of the f32 FMA peak: dense, 2k and more, D 64 (worst case)", 0.7, shares["f32"], min, percent=True),
+        _at_least("share of the copy bandwidth: decode (geometric mean)", 0.8, bandwidth, percent=True),
+        _at_most("cold compile", 100, latency.get("engine, empty cache")),
+        _at_most("first result of a new process, from disk", 10, latency.get("process, from disk")),
+    ]
+
+
+def _at_least(what: str, goal: float, values: list[float], mean=geometric_mean, percent: bool = False) -> Goal:
+    def show(value: float) -> str:
+        return f"{100 * value:.0f} %" if percent else f"{value:.2f}"
+
+    values = [v for v in values if v]
+    if not values:
+        return Goal(what, f"at least {show(goal)}", "not measured", None)
+    reached = mean(values)
+    return Goal(what, f"at least {show(goal)}", f"{show(reached)} ({len(values)} cases)", reached >= goal)
+
+
+def _at_most(what: str, goal: float, milliseconds: float | None) -> Goal:
+    if milliseconds is None:
+        return Goal(what, f"at most {goal:g} ms", "not measured", None)
+    return Goal(what, f"at most {goal:g} ms", f"{milliseconds:.1f} ms", milliseconds <= goal)
