@@ -9,6 +9,7 @@
 #include <list>
 
 #include "masker_dsl/interp/selection.h"
+#include "runtime/index/kernels.h"
 #include "runtime/mask/bit_rows.h"
 #include "runtime/plan/elements.h"
 
@@ -183,6 +184,57 @@ struct SeenMask {
   interp::TensorValue value;
 };
 
+// interp::SelectionInputs::scores, by the index and its microkernels, whose own tests are those of
+// runtime/index.
+std::vector<std::vector<double>> scores_by_index(const detail::AttentionState& attention,
+                                                 const KeyIndex& index,
+                                                 const interp::AttentionInputs& inputs) {
+  const index::IndexKernels kernels = index::kernels_of(attention.engine->target.level);
+  const interp::AttentionShape& shape = inputs.shape;
+  std::vector<std::vector<double>> all;
+  const double scale = inputs.scale.value_or(1 / std::sqrt(static_cast<double>(shape.head_dim)));
+  for (size_t s = 0; s < attention.signature.stages.size(); ++s) {
+    const plan::StageParameter& stage = attention.signature.stages[s];
+    const bool scaled = attention.bound.program.stages[s].rule == ir::Stage::Rule::TopP;
+    std::vector<double>& scores = all.emplace_back();
+    if (!stage.part) continue;
+    const MjScorer scorer = index.scorer(*index.find(*stage.part));
+    const auto bytes = static_cast<size_t>(scorer.scratch_bytes);
+    std::unique_ptr<void, decltype(&std::free)> prepared(std::aligned_alloc(64, bytes), std::free);
+    std::vector<float> query(static_cast<size_t>(shape.head_dim));
+    std::vector<float> row(static_cast<size_t>(shape.kv_len));
+    for (int64_t r = 0; r < shape.batch * shape.num_heads * shape.q_len; ++r) {
+      const auto head = static_cast<int32_t>(r / shape.q_len % shape.num_heads);
+      const auto batch = static_cast<int32_t>(r / shape.q_len / shape.num_heads);
+      const auto kv_head = static_cast<int32_t>(head / (shape.num_heads / shape.num_kv_heads));
+      for (size_t d = 0; d < query.size(); ++d)
+        query[d] = static_cast<float>(inputs.query[static_cast<size_t>(r * shape.head_dim) + d]);
+      kernels.prepare(&scorer, batch, head, kv_head, query.data(),
+                      static_cast<int32_t>(shape.head_dim), prepared.get());
+      kernels.scores(&scorer, batch, head, kv_head, prepared.get(), 0,
+                     static_cast<int32_t>(shape.kv_len), row.data());
+      for (int64_t k = 0; k < shape.kv_len; ++k) {
+        double score = row[static_cast<size_t>(k)];
+        if (scorer.kind == MJ_SCORER_LSH && score > 0) {
+          double product = 0;
+          const int64_t key = (batch * shape.num_kv_heads + kv_head) * shape.kv_len + k;
+          for (int64_t d = 0; d < shape.head_dim; ++d) {
+            product += inputs.query[static_cast<size_t>(r * shape.head_dim + d)] *
+                       inputs.key[static_cast<size_t>(key * shape.head_dim + d)];
+          }
+          score = kernels.lsh_weight(&scorer, batch, kv_head, prepared.get(), k,
+                                     static_cast<float>(product));
+        } else if (scorer.kind != MJ_SCORER_LSH) {
+          // top_p takes estimates of <q, k> to be scaled as products are.
+          score *= scaled ? scale : 1.0;
+        }
+        scores.push_back(score);
+      }
+    }
+  }
+  return all;
+}
+
 }  // namespace
 
 void expect_reference(const Engine& engine, const Problem& p) {
@@ -277,11 +329,19 @@ void expect_reference(const Engine& engine, const Problem& p) {
     const TensorView& view = p.tensors.at(tensor.name).view();
     reference.tensors.push_back({view.data, tensor.element, view.shape, view.strides});
   }
+  std::optional<KeyIndex> index;
+  if (attention->state().signature.needs_index()) {
+    auto made = attention->make_index(inputs);
+    ASSERT_TRUE(made) << made.error().message;
+    index = std::move(*made);
+  }
   std::vector<double> kept;
   const ir::Program& program = attention->state().bound.program;
   if (!program.stages.empty()) {
-    kept =
-        interp::select_entries(program, reference, {p.sampling.seed, p.sampling.offset, p.scores});
+    kept = interp::select_entries(program, reference,
+                                  {p.sampling.seed, p.sampling.offset,
+                                   index ? scores_by_index(attention->state(), *index, reference)
+                                         : std::vector<std::vector<double>>{}});
     reference.kept = kept;
   }
   const interp::AttentionResults want = interp::reference_attention(
@@ -323,6 +383,17 @@ void expect_reference(const Engine& engine, const Problem& p) {
   const Status again = attention->run(inputs, {.output = alone.view()});
   ASSERT_TRUE(again) << again.error().message;
   expect_near("output alone", alone, want.output, e, plain);
+
+  if (!index) return;
+  // An index that is kept gives the bits of one that the call makes; its tensors are not asked for.
+  inputs.index = index;
+  for (const plan::StageParameter& stage : attention->state().signature.stages) {
+    for (const auto& [name, tensor] : stage.tensors) inputs.tensors.erase(tensor);
+  }
+  Tensor indexed(p.type, values, p.layout);
+  const Status with_index = attention->run(inputs, {.output = indexed.view()});
+  ASSERT_TRUE(with_index) << with_index.error().message;
+  EXPECT_EQ(indexed.values(), alone.values());
 }
 
 }  // namespace maskjit::testing

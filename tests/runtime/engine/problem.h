@@ -57,8 +57,6 @@ struct Problem {
   bool row_max_over_all = false;
   bool weights = true;
   Sampling sampling = {};
-  // Of sequences, by stage: interp::SelectionInputs::scores.
-  std::vector<std::vector<double>> scores = {};
 };
 
 // Engines of the tests keep nothing on disk.
