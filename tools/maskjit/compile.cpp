@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "masker_dsl/analysis/plan.h"
 #include "masker_dsl/ir/text.h"
 #include "masker_dsl/lex/lexer.h"
 #include "masker_dsl/parse/parser.h"
@@ -100,6 +101,10 @@ int run(Options& options) {
   if (!ok) return report(ok.error());
   if (options.emit == "ir")
     return write(options, ir::print(spec->bound.program.function, {.comments = true}));
+  if (options.emit == "plan") {
+    const std::string plan = analysis::explain_plan(spec->bound.program);
+    return write(options, plan.empty() ? "static mask: one kernel, no plan\n" : plan);
+  }
   if (options.emit == "tiles") {
     return write(options, ir::print(spec->bound.tiles.tile) + ir::print(spec->bound.tiles.ranges));
   }
@@ -113,7 +118,7 @@ void add_compile(CLI::App& app, Action& action) {
   CLI::App* command = app.add_subcommand("compile", "Compile a spec and print any stage of it");
   command->footer(
       "Stages: tokens, ast, ir (after the passes), tiles (the tile and range functions), "
-      "llvm-before (before the\n"
+      "plan (of a sequence with selectors), llvm-before (before the\n"
       "optimiser), llvm, asm, object; of a GPU ptx, cubin (machine code, by ptxas) and sass-report "
       "(its registers,\n"
       "spills and instructions by class).\n"
@@ -127,8 +132,8 @@ void add_compile(CLI::App& app, Action& action) {
   add_length_options(*command, options->lengths);
   add_kernel_options(*command, options->kernel);
   command->add_option("--emit", options->emit, "The stage to print")
-      ->check(CLI::IsMember({"tokens", "ast", "ir", "tiles", "llvm-before", "llvm", "asm", "ptx",
-                             "cubin", "sass-report", "object"}))
+      ->check(CLI::IsMember({"tokens", "ast", "ir", "tiles", "plan", "llvm-before", "llvm", "asm",
+                             "ptx", "cubin", "sass-report", "object"}))
       ->capture_default_str();
   command->add_option("--pass-limit", options->pass_limit,
                       "Stop the optimiser after so many passes");

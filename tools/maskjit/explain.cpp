@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "masker_dsl/analysis/explain.h"
+#include "masker_dsl/analysis/plan.h"
 #include "tools/maskjit/command.h"
 #include "tools/maskjit/console.h"
 #include "tools/maskjit/kernel_choice.h"
@@ -60,11 +61,11 @@ std::vector<ParameterInfo> parameters_of(const Spec& spec) {
   return result;
 }
 
-// Indented by two columns.
-std::string ranges_in_words(const Spec& spec) {
+// Every line indented by two columns.
+std::string indented(std::string_view lines) {
   std::string text;
   bool line_starts = true;
-  for (const char c : analysis::explain_ranges(spec.bound.program.function)) {
+  for (const char c : lines) {
     if (line_starts && c != '\n') text += "  ";
     text += c;
     line_starts = c == '\n';
@@ -110,7 +111,9 @@ std::string to_text(const Options& options, const Spec& spec, const Explanation&
     text +=
         fmt::format("  {:<14} {:<22} {:<8} {}\n", p.name, p.type, p.binding_time, p.default_value);
   }
-  text += heading("\nKeys that a query can reach");
+  const bool sequence = !spec.bound.program.stages.empty();
+  text +=
+      heading(sequence ? "\nKeys that a query can choose among" : "\nKeys that a query can reach");
   text += e.ranges;
   const Lengths& lengths = options.lengths;
   const TileCount& t = e.tiles;
@@ -119,8 +122,11 @@ std::string to_text(const Options& options, const Spec& spec, const Explanation&
   const int64_t total = t.empty + t.partial + t.full;
   text += tile_line("empty", t.empty, total) + tile_line("partial", t.partial, total) +
           tile_line("full", t.full, total);
-  text += fmt::format("  active   {}{:.4g}% of all elements\n", t.exact ? "" : "about ",
-                      t.density() * 100);
+  text += fmt::format("  {:<8} {}{:.4g}% of all elements\n", sequence ? "allowed" : "active",
+                      t.exact ? "" : "about ", t.density() * 100);
+  if (const std::string plan = analysis::explain_plan(spec.bound.program); !plan.empty()) {
+    text += heading("\nPlan") + indented(plan);
+  }
   text += heading("\nKernel");
   if (!e.kernel.has_value()) return text + fmt::format("  none: {}\n", e.no_kernel);
   text += fmt::format("  {} for {}\n  {}\n  key {}\n", e.kernel->spec.template_name,
@@ -164,6 +170,8 @@ Json to_json(const Options& options, const Spec& spec, const Explanation& e) {
     json["no_kernel"] = e.no_kernel;
     return json;
   }
+  if (const std::string plan = analysis::explain_plan(spec.bound.program); !plan.empty())
+    json["plan"] = plan;
   Json refused = Json::array();
   for (const codegen::Refusal& refusal : e.kernel->refused) {
     refused.push_back({{"template", refusal.template_name}, {"reason", refusal.reason}});
@@ -187,7 +195,7 @@ int run(Options& options) {
   if (!values) return report(values.error());
   Explanation explanation;
   explanation.parameters = parameters_of(*spec);
-  explanation.ranges = ranges_in_words(*spec);
+  explanation.ranges = indented(analysis::explain_ranges(spec->bound.program.function));
   ok = explain_kernel(options, *spec, *values, explanation);
   if (!ok) return report(ok.error());
   MaskView view(*spec, *values, options.lengths);
