@@ -103,6 +103,8 @@ Status Attention::run(const AttentionInputs& inputs, const AttentionOutputs& out
 }
 
 Result<KeyIndex> Attention::make_index(const AttentionInputs& inputs) const {
+  if (inputs.memory == MemorySpace::Device)
+    return Error{ErrorKind::Unsupported, "an index is made of keys in host memory"};
   return plan::index_of(state_->signature, inputs, state_->execution());
 }
 

@@ -163,13 +163,16 @@ TEST(CudaFaults, LoadsMachineCodeOrElsePtx) {
   artifact.cubin =
       "\x7f"
       "ELF of a later driver";
-  const auto kernel = device->load(artifact);
-  ASSERT_TRUE(kernel) << kernel.error().message;
-  EXPECT_EQ(fake().cubins(), 1);
-  ASSERT_EQ((*kernel)->entries().size(), 1u);
-  EXPECT_EQ((*kernel)->entries()[0].name, "add_one");
-  EXPECT_EQ((*kernel)->entries()[0].resources.registers, 77);
+  {
+    const auto kernel = device->load(artifact);
+    ASSERT_TRUE(kernel) << kernel.error().message;
+    EXPECT_EQ(fake().cubins(), 1);
+    ASSERT_EQ((*kernel)->entries().size(), 1u);
+    EXPECT_EQ((*kernel)->entries()[0].name, "add_one");
+    EXPECT_EQ((*kernel)->entries()[0].resources.registers, 77);
+  }
 
+  device.reset();
   device = open_device({.major = 9, .minor = 0});
   artifact.cubin = "CUBIN:" + artifact.object;  // of sm_80: another generation's
   ASSERT_TRUE(device->load(artifact));

@@ -7,8 +7,10 @@
 #include <bit>
 #include <thread>
 
+#include "runtime/api/environment.h"
 #include "runtime/device/cuda/cuda_device.h"
 #include "runtime/device/open.h"
+#include "tests/runtime/cache/support.h"
 #include "tests/runtime/cuda/fake_cuda.h"
 #include "tests/runtime/engine/problem.h"
 
@@ -174,8 +176,10 @@ TEST_F(Cuda, LaunchesAreCapturedInGraphs) {
   const auto handle = static_cast<CUstream>(stream->get().handle);
   for (const int64_t q_len : {40, 1}) {  // of the kernels for many and for few query rows
     OnDevice memory(device, stream->get());
-    const Tensor q = random_tensor({1, 2, q_len, 32}, 1), k = random_tensor({1, 2, 40, 32}, 2),
-                 v = random_tensor({1, 2, 40, 32}, 3);
+    // The latter splits the keys and merges the parts, which takes a workspace.
+    const int64_t kv_len = q_len == 1 ? 1500 : 40;
+    const Tensor q = random_tensor({1, 2, q_len, 32}, 1), k = random_tensor({1, 2, kv_len, 32}, 2),
+                 v = random_tensor({1, 2, kv_len, 32}, 3);
     Tensor output(ElementType::F16, {1, 2, q_len, 32});
     AttentionInputs inputs{.query = memory.put(q), .key = memory.put(k), .value = memory.put(v)};
     inputs.memory = MemorySpace::Device;
@@ -212,6 +216,37 @@ TEST_F(Cuda, LaunchesAreCapturedInGraphs) {
     EXPECT_EQ(api.cuCtxPopCurrent(&popped), CUDA_SUCCESS);
     EXPECT_EQ(popped, cuda_device.context());
   }
+}
+
+// The cache keeps PTX, machine code and what it takes, where there is a ptxas.
+TEST_F(Cuda, TheCacheKeepsMachineCode) {
+  const auto ptxas = assembler::find_tool(read_environment().cuda_tools, "ptxas");
+  if (!ptxas) GTEST_SKIP() << ptxas.error().message;
+  const cache::testing::TemporaryDirectory directory;
+  EngineOptions cached = options();
+  cached.cache_mode = CacheMode::ReadWrite;
+  cached.cache_directory = directory.path();
+  const Tensor q = random_tensor({1, 1, 40, 32}, 1);
+  Tensor output(ElementType::F16, {1, 1, 40, 32});
+  const AttentionInputs inputs{.query = q.view(), .key = q.view(), .value = q.view()};
+  std::string key;
+  for (const char* origin : {"compiled", "disk"}) {
+    const Engine engine(cached);
+    const auto attention = *engine.load_text("", "causal")->bind();
+    const auto info = attention.prepare(inputs, {.output = output.view()});
+    ASSERT_TRUE(info) << info.error().message;
+    EXPECT_EQ(info->origin, origin);
+    key = info->key;
+  }
+  cache::DiskStore store({directory.path(), codegen::build_id()}, Log());
+  const auto artifact = store.read(*cache::key_of_hex(key));
+  ASSERT_TRUE(artifact);
+  EXPECT_THAT(artifact->object, HasSubstr(".visible .entry mj_attention"));
+  EXPECT_THAT(artifact->cubin, ::testing::StartsWith("\x7f"
+                                                     "ELF"));
+  ASSERT_FALSE(artifact->resources.empty());
+  EXPECT_EQ(artifact->resources[0].entry, "mj_attention");
+  EXPECT_GT(artifact->resources[0].registers, 16);
 }
 
 TEST_F(Cuda, ThreadsShareAnEngine) {

@@ -231,6 +231,7 @@ TEST(EmulatedDevice, RefusalsAreSaid) {
   inputs.memory = MemorySpace::Device;
   EXPECT_EQ(masked.run(inputs, {.output = q.view()}).error().message,
             "tensor 'm' is an explicit mask in device memory: give it as a Mask");
+  EXPECT_EQ(masked.make_index(inputs).error().message, "an index is made of keys in host memory");
 }
 
 }  // namespace

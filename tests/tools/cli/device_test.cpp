@@ -27,20 +27,20 @@ TEST(Device, RunOnTheEmulatorAgreesWithTheReference) {
   for (const char* dtype : {"f32", "f16", "bf16"}) {
     const Program program;
     program.write_attention();
-    const Outcome outcome = program.run(
-        with_inputs({"run", "causal", "--device", "emulator", "--target", "sm_90"},
-                    {"--out", "o.npy", "--lse", "l.npy", "--row-max", "m.npy", "--numerator",
-                     "n.npy", "--denominator", "d.npy", "--dtype", dtype, "--check", "--json"}));
+    const Outcome outcome = program.run(with_inputs(
+        {"run", "causal", "--device", "emulator", "--target", "sm_90"},
+        {"--out", "o.npy", "--lse", "l.npy", "--row-max", "m.npy", "--numerator", "n.npy",
+         "--denominator", "d.npy", "--weights", "w.npy", "--dtype", dtype, "--check", "--json"}));
     EXPECT_EQ(outcome.code, 0) << dtype << outcome.err;
     const auto json = outcome.json();
-    for (const char* result : {"output", "lse", "row_max", "numerator", "denominator"})
+    for (const char* result : {"output", "lse", "row_max", "numerator", "denominator", "weights"})
       EXPECT_EQ(json["check"][result]["ok"], true) << dtype << result << outcome.out;
     EXPECT_EQ(json["target"], "sm_90");
     EXPECT_EQ(json["origin"], "compiled");
     const auto again =
         program.run(with_inputs({"run", "causal", "--device", "emulator", "--target", "sm_90"},
                                 {"--out", "o.npy", "--dtype", dtype, "--json"}));
-    EXPECT_EQ(again.json()["origin"], "disk") << again.err;
+    EXPECT_EQ(again.json()["template"], "nvptx/attention_forward") << again.err;
   }
 }
 
