@@ -39,13 +39,14 @@ void define_multiply(llvm::Module& module, const char* name, llvm::Intrinsic::ID
   llvm::SmallVector<llvm::Value*, 10> operands;
   for (unsigned i = 1; i < 7; ++i)
     operands.push_back(builder.CreateBitCast(hook->getArg(i), operand));
-  for (unsigned i = 0; i < 4; ++i)
-    operands.push_back(builder.CreateLoad(f32, element_of(builder, f32, hook->getArg(0), i)));
-  llvm::Value* sums = call(builder, id, {}, operands);
+  llvm::SmallVector<llvm::Value*, 4> places;
   for (unsigned i = 0; i < 4; ++i) {
-    builder.CreateStore(builder.CreateExtractValue(sums, i),
-                        element_of(builder, f32, hook->getArg(0), i));
+    places.push_back(element_of(builder, f32, hook->getArg(0), i));
+    operands.push_back(builder.CreateLoad(f32, places[i]));
   }
+  llvm::Value* sums = call(builder, id, {}, operands);
+  for (unsigned i = 0; i < 4; ++i)
+    builder.CreateStore(builder.CreateExtractValue(sums, i), places[i]);
   builder.CreateRetVoid();
 }
 

@@ -34,28 +34,32 @@ llvm::SimplifyCFGPass merge_blocks() {
                                    .speculateBlocks(true));
 }
 
-// A kernel is a few loop nests whose shape is known, so a short pipeline does what the default one
-// does at a fraction of the time (ADR 0003 has the figures).
-//
-// Device kernels are unrolled into registers: their loops are counted already, and nothing is left
-// to vectorise.
-llvm::ModulePassManager kernel_pipeline(bool device) {
-  llvm::ModulePassManager module;
-  {
-    // Specialisation constants decide most branches: fold them before inlining multiplies the code.
-    llvm::FunctionPassManager fold;
-    fold.addPass(llvm::InstSimplifyPass());
-    fold.addPass(llvm::SimplifyCFGPass());
-    module.addPass(llvm::createModuleToFunctionPassAdaptor(std::move(fold)));
-  }
+// Specialisation constants decide most branches: fold them before inlining multiplies the code.
+void fold_and_inline(llvm::ModulePassManager& module) {
+  llvm::FunctionPassManager fold;
+  fold.addPass(llvm::InstSimplifyPass());
+  fold.addPass(llvm::SimplifyCFGPass());
+  module.addPass(llvm::createModuleToFunctionPassAdaptor(std::move(fold)));
   module.addPass(llvm::AlwaysInlinerPass(/*InsertLifetime=*/false));
   module.addPass(llvm::GlobalDCEPass());
-  llvm::FunctionPassManager function;
+}
+
+// What inlining leaves, before loops are looked at.
+void simplify_inlined(llvm::FunctionPassManager& function) {
   function.addPass(llvm::SROAPass(llvm::SROAOptions::ModifyCFG));
   function.addPass(llvm::EarlyCSEPass(/*UseMemorySSA=*/false));
   function.addPass(llvm::SimplifyCFGPass());
   function.addPass(combine());
   function.addPass(llvm::SimplifyCFGPass());
+}
+
+// A kernel is a few loop nests whose shape is known, so a short pipeline does what the default one
+// does at a fraction of the time (ADR 0003 has the figures).
+llvm::ModulePassManager host_pipeline() {
+  llvm::ModulePassManager module;
+  fold_and_inline(module);
+  llvm::FunctionPassManager function;
+  simplify_inlined(function);
   {
     llvm::LoopPassManager loops;
     loops.addPass(llvm::LoopRotatePass(/*EnableHeaderDuplication=*/true));
@@ -67,15 +71,13 @@ llvm::ModulePassManager kernel_pipeline(bool device) {
   {
     llvm::LoopPassManager loops;
     // Widening would turn 32-bit vectors of key positions into 64-bit ones.
-    if (!device) loops.addPass(llvm::IndVarSimplifyPass(/*WidenIndVars=*/false));
+    loops.addPass(llvm::IndVarSimplifyPass(/*WidenIndVars=*/false));
     loops.addPass(llvm::LoopFullUnrollPass(/*OptLevel=*/2, /*OnlyWhenForced=*/true));
     function.addPass(llvm::createFunctionToLoopPassAdaptor(std::move(loops)));
   }
-  // What was unrolled is a chain of blocks for each trip: joined, it is cheap to put in registers.
-  if (device) function.addPass(llvm::SimplifyCFGPass());
   function.addPass(llvm::SROAPass(llvm::SROAOptions::PreserveCFG));
   function.addPass(llvm::EarlyCSEPass(/*UseMemorySSA=*/true));
-  if (!device) function.addPass(combine());
+  function.addPass(combine());
   function.addPass(llvm::SimplifyCFGPass());
   {
     llvm::LoopPassManager loops;
@@ -83,10 +85,8 @@ llvm::ModulePassManager kernel_pipeline(bool device) {
     function.addPass(
         llvm::createFunctionToLoopPassAdaptor(std::move(loops), /*UseMemorySSA=*/true));
   }
-  if (!device) {
-    function.addPass(llvm::LoopVectorizePass(llvm::LoopVectorizeOptions(
-        /*InterleaveOnlyWhenForced=*/true, /*VectorizeOnlyWhenForced=*/true)));
-  }
+  function.addPass(llvm::LoopVectorizePass(llvm::LoopVectorizeOptions(
+      /*InterleaveOnlyWhenForced=*/true, /*VectorizeOnlyWhenForced=*/true)));
   function.addPass(combine());
   function.addPass(merge_blocks());
   function.addPass(llvm::EarlyCSEPass(/*UseMemorySSA=*/true));
@@ -96,6 +96,30 @@ llvm::ModulePassManager kernel_pipeline(bool device) {
     function.addPass(
         llvm::createFunctionToLoopPassAdaptor(std::move(loops), /*UseMemorySSA=*/true));
   }
+  function.addPass(llvm::ADCEPass());
+  module.addPass(llvm::createModuleToFunctionPassAdaptor(std::move(function)));
+  module.addPass(llvm::GlobalDCEPass());
+  return module;
+}
+
+// Device kernels are unrolled into registers, of which they have none to spare: nothing is moved
+// out of the loop over tiles, where each value would cost one through all of it. ptxas does that as
+// long as there is room.
+llvm::ModulePassManager device_pipeline() {
+  llvm::ModulePassManager module;
+  fold_and_inline(module);
+  llvm::FunctionPassManager function;
+  simplify_inlined(function);
+  llvm::LoopPassManager loops;
+  loops.addPass(llvm::LoopRotatePass(/*EnableHeaderDuplication=*/true));
+  loops.addPass(llvm::LoopFullUnrollPass(/*OptLevel=*/2, /*OnlyWhenForced=*/true));
+  function.addPass(llvm::createFunctionToLoopPassAdaptor(std::move(loops)));
+  // What was unrolled is a chain of blocks for each trip: joined, it is cheap to put in registers.
+  function.addPass(llvm::SimplifyCFGPass());
+  function.addPass(llvm::SROAPass(llvm::SROAOptions::PreserveCFG));
+  function.addPass(llvm::EarlyCSEPass(/*UseMemorySSA=*/false));
+  function.addPass(llvm::InstSimplifyPass());
+  function.addPass(merge_blocks());
   function.addPass(llvm::ADCEPass());
   module.addPass(llvm::createModuleToFunctionPassAdaptor(std::move(function)));
   module.addPass(llvm::GlobalDCEPass());
@@ -126,7 +150,7 @@ void optimize(llvm::Module& module, llvm::TargetMachine& machine, int level, int
     pipeline.addPass(llvm::AlwaysInlinerPass());
     pipeline.addPass(llvm::GlobalDCEPass());
   } else {
-    pipeline = kernel_pipeline(machine.getTargetTriple().isNVPTX());
+    pipeline = machine.getTargetTriple().isNVPTX() ? device_pipeline() : host_pipeline();
   }
   pipeline.run(module, modules);
   if (level == 0) return;

@@ -1,5 +1,6 @@
 // Every device kernel of a grid of shapes assembles for every GPU that is a target, where ptxas is
-// present: the emulator's reading of PTX is ours, this is NVIDIA's.
+// present: the emulator's reading of PTX is ours, this is NVIDIA's. Those of the default shapes
+// keep everything in registers. MASKJIT_PTXAS_TABLE=FILE appends the table of registers to FILE.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -8,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <regex>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -35,11 +37,27 @@ std::string find_ptxas() {
 }
 
 struct Shape {
+  const char* kernel;  // the template's last word
   MjElement element;
   int head_dim;
+  bool may_spill;  // not a default shape
+  const char* source;
 };
 
-constexpr Shape kShapes[] = {{MJ_BF16, 64}, {MJ_BF16, 128}, {MJ_F16, 80}, {MJ_F32, 128}};
+constexpr const char* kStreaming = "attention main() { mask causal() & (sink(4) | local(500)) }";
+constexpr const char* kExplicit =
+    "attention main(m: tensor<bit>[batch, num_heads, q_len, kv_len]) { mask explicit(m) }";
+constexpr const char* kScored = "attention main() { mask causal() score softcap(s, 30.0) }";
+
+constexpr Shape kShapes[] = {
+    {"forward", MJ_BF16, 64, false, kStreaming}, {"forward", MJ_BF16, 128, false, kStreaming},
+    {"forward", MJ_F16, 80, false, kStreaming},  {"forward", MJ_F32, 64, false, kStreaming},
+    {"forward", MJ_F32, 128, false, kStreaming}, {"forward", MJ_BF16, 256, true, kStreaming},
+    {"forward", MJ_BF16, 128, false, kExplicit}, {"forward", MJ_BF16, 64, true, kScored},
+    {"decode", MJ_BF16, 64, false, kStreaming},  {"decode", MJ_BF16, 128, false, kStreaming},
+    {"decode", MJ_F32, 128, false, kStreaming},  {"decode", MJ_BF16, 256, true, kStreaming},
+    {"decode", MJ_F16, 128, false, kExplicit},   {"reference", MJ_BF16, 128, true, kStreaming},
+};
 
 // Runs ptxas on `ptx`; its messages, and whether it succeeded.
 std::pair<bool, std::string> assemble(const std::string& ptxas, const Target& target,
@@ -53,41 +71,79 @@ std::pair<bool, std::string> assemble(const std::string& ptxas, const Target& ta
   return {WIFEXITED(status) && WEXITSTATUS(status) == 0, log.str()};
 }
 
+int bytes_before(const std::string& log, const std::string& words) {
+  const std::regex pattern("([0-9]+) bytes " + words);
+  int total = 0;
+  for (std::sregex_iterator i(log.begin(), log.end(), pattern), end; i != end; ++i)
+    total += std::stoi((*i)[1]);
+  return total;
+}
+
+// Registers of each kernel of the module, in the order of ptxas.
+std::string registers(const std::string& log) {
+  static const std::regex pattern("Used ([0-9]+) registers");
+  std::string text;
+  for (std::sregex_iterator i(log.begin(), log.end(), pattern), end; i != end; ++i)
+    text += (text.empty() ? "" : ", ") + (*i)[1].str();
+  return text;
+}
+
 class Ptxas : public testing::TestWithParam<std::string> {};
 
 TEST_P(Ptxas, AssemblesEveryShape) {
   const std::string ptxas = find_ptxas();
   if (ptxas.empty()) GTEST_SKIP() << "no ptxas in PATH or CUDA_HOME";
   const Target target = *Target::parse(GetParam());
-  driver::CheckedSource checked =
-      driver::check("test.masker", "attention main() { mask causal() & (sink(4) | local(500)) }");
-  ASSERT_TRUE(checked.program);
-  diag::DiagnosticEmitter diagnostics;
-  const auto bound = driver::bind(*checked.program, {}, diagnostics);
-  ASSERT_TRUE(bound);
   const fs::path folder =
       fs::temp_directory_path() / ("maskjit-ptxas-" + std::to_string(::getpid()));
   fs::create_directories(folder);
+  std::string table;
   for (const Shape& shape : kShapes) {
+    driver::CheckedSource checked = driver::check("test.masker", shape.source);
+    ASSERT_TRUE(checked.program);
+    diag::DiagnosticEmitter diagnostics;
+    const auto bound = driver::bind(*checked.program, {}, diagnostics);
+    ASSERT_TRUE(bound);
     ProblemSpec problem;
     problem.element = shape.element;
     problem.head_dim = problem.head_dim_v = shape.head_dim;
-    const KernelSpec spec = *select_template(bound->program, problem, target).spec;
+    problem.short_queries = std::string(shape.kernel) == "decode";
+    problem.tensors.resize(bound->program.function.tensors().size());
+    const Selection selection = select_template(bound->program, problem, target,
+                                                std::string("nvptx/attention_") + shape.kernel);
+    ASSERT_TRUE(selection.spec) << selection.refused.back().reason;
+    const KernelSpec& spec = *selection.spec;
     SCOPED_TRACE(spec.print());
     const auto compiled = compile(bound->program, bound->tiles, spec, target);
     ASSERT_TRUE(std::holds_alternative<CodeArtifact>(compiled));
     const std::string& ptx = std::get<CodeArtifact>(compiled).object;
-    // Tiles are registers: no array is left in local memory.
-    EXPECT_EQ(ptx.find(".local"), std::string::npos);
+    // Tiles are registers: no array is left in local memory. (The class of a tile of an explicit
+    // mask is asked for with subscripts in memory.)
+    if (shape.source != kExplicit) {
+      EXPECT_EQ(ptx.find(".local"), std::string::npos);
+    }
     const auto [ok, log] = assemble(ptxas, target, ptx, (folder / "kernel").string());
     EXPECT_TRUE(ok) << log;
-    std::string line;
-    std::istringstream lines(log);
-    while (std::getline(lines, line)) {
-      if (line.find("spill") != std::string::npos || line.find("Used") != std::string::npos)
-        std::cout << target.print() << " " << spec.print() << ": " << line << "\n";
+    const int stores = bytes_before(log, "spill stores"), loads = bytes_before(log, "spill loads");
+    if (!shape.may_spill) {
+      EXPECT_EQ(stores + loads, 0) << log;
     }
+    table += "| " + target.print() + " | " + shape.kernel + " | " +
+             (shape.element == MJ_F32    ? "f32"
+              : shape.element == MJ_BF16 ? "bf16"
+                                         : "f16") +
+             ", " + std::to_string(shape.head_dim) +
+             (shape.source == kExplicit ? ", bits"
+              : shape.source == kScored ? ", softcap"
+                                        : "") +
+             " | " + std::to_string(spec.tile_q) + " x " + std::to_string(spec.tile_k) + ", " +
+             std::to_string(spec.warps) + " | " + std::to_string(spec.shared_memory) + " | " +
+             registers(log) + " | " + std::to_string(stores) + " / " + std::to_string(loads) +
+             " |\n";
   }
+  std::cout << table;
+  if (const char* file = std::getenv("MASKJIT_PTXAS_TABLE"))
+    std::ofstream(file, std::ios::app) << table;
   fs::remove_all(folder);
 }
 

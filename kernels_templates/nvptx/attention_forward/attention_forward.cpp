@@ -61,6 +61,17 @@ MJ_INLINE void copy_rows(int lane, uint32_t from, int pitch, char* to, int64_t s
   }
 }
 
+// Zeros in this lane's two columns of every column tile (of so many bytes) of a row: sums of an
+// empty row may be anything, NaN included.
+MJ_INLINE void clear_columns(uint32_t row, int tile_bytes) {
+  MJ_ROLL
+  for (int n = 0; n < padded(mj_head_dim_v) / 8; ++n) {
+    store_shared<uint32_t>(row + static_cast<uint32_t>(n * tile_bytes), 0);
+    if (tile_bytes == 32)
+      store_shared<uint32_t>(row + static_cast<uint32_t>(n * tile_bytes + 4), 0);
+  }
+}
+
 // The numerators of this warp's rows, eight at a time: as f32 they take the place of 16 rows of
 // queries at `own`.
 MJ_INLINE void write_numerator(const MjAttentionArgs* args, const QueryBlock& block, uint32_t own,
@@ -76,8 +87,9 @@ MJ_INLINE void write_numerator(const MjAttentionArgs* args, const QueryBlock& bl
       MJ_UNROLL
       for (int n = 0; n < padded(mj_head_dim_v) / 8; ++n) {
         const Floats2 pair = {o[m][n][2 * r], o[m][n][2 * r + 1]};
-        store_shared<Floats2>(row, n * 32, empty ? Floats2(0.0f) : pair);
+        store_shared<Floats2>(row, n * 32, pair);
       }
+      if (empty) clear_columns(row, 32);
       sync_warp();
       const int first = block.query + warp * warp_rows() + m * 16 + r * 8;
       const int left = block.query + block.queries - first;
@@ -123,8 +135,8 @@ MJ_INLINE void write_results(const MjAttentionArgs* args, const QueryBlock& bloc
           own + static_cast<uint32_t>((m * 16 + r * 8 + g) * shared.query_pitch + 2 * t * bytes);
       MJ_UNROLL
       for (int n = 0; n < padded(mj_head_dim_v) / 8; ++n) {
-        const float first = empty ? 0.0f : o[m][n][2 * r] * inverse;
-        const float second = empty ? 0.0f : o[m][n][2 * r + 1] * inverse;
+        const float first = o[m][n][2 * r] * inverse;
+        const float second = o[m][n][2 * r + 1] * inverse;
         if (single()) {
           store_shared<float>(row, n * 32, first);
           store_shared<float>(row, n * 32 + 4, second);
@@ -132,6 +144,7 @@ MJ_INLINE void write_results(const MjAttentionArgs* args, const QueryBlock& bloc
           store_shared<uint32_t>(row, n * 16, pack(first, second, mj_element));
         }
       }
+      if (empty) clear_columns(row, 8 * bytes);
     }
   }
   sync_warp();

@@ -93,7 +93,7 @@ MJ_INLINE void multiply_keys(WarpTile tile, Rows queries, Rows keys, int lane, S
         queries.base + static_cast<uint32_t>((second * 8 + low) * queries.pitch + upper * 16);
     const uint32_t key =
         keys.base + static_cast<uint32_t>((upper * 8 + low) * keys.pitch + second * 16);
-    MJ_UNROLL
+    // ptxas unrolls it.
     for (int d = 0; d < padded(mj_head_dim); d += 16) {
       uint32_t a[kMaxRowTiles][4];
       MJ_UNROLL
