@@ -9,8 +9,20 @@ The operators are ``torch.ops.maskjit.*``; this package gives them names and typ
 through both.
 """
 
-from maskjit._attention import Attention, Dropout, Parameter, compile, merge_partials
+from maskjit._attention import Attention, Dropout, Parameter, Sampling, compile, merge_partials
+from maskjit._index import KeyIndex
 from maskjit._library import LIBRARY_PATH, __version__
 from maskjit._mask import Mask
 
-__all__ = ["LIBRARY_PATH", "Attention", "Dropout", "Mask", "Parameter", "__version__", "compile", "merge_partials"]
+__all__ = [
+    "LIBRARY_PATH",
+    "Attention",
+    "Dropout",
+    "KeyIndex",
+    "Mask",
+    "Parameter",
+    "Sampling",
+    "__version__",
+    "compile",
+    "merge_partials",
+]

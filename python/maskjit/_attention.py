@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 import maskjit._library  # noqa: F401  (registers the operators)
+from maskjit._index import KeyIndex, _KeyIndex
 from maskjit._mask import Mask
 
 _attention = torch.ops.maskjit.attention.default
@@ -60,8 +61,24 @@ class Dropout:
     renormalise: bool | None = None
 
     def _arguments(self) -> tuple[int, int, float | None, bool | None]:
-        seed = int(torch.empty((), dtype=torch.int64).random_()) if self.seed is None else self.seed
+        seed = _random_seed() if self.seed is None else self.seed
         return seed, self.offset, self.probability, self.renormalise
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """The random numbers of selectors that draw keys (random, adaptive, magic_pig).
+
+    Which keys are drawn follows from seed, offset and the place of the entry (batch, head, query row, key) alone. Calls with
+    one seed draw independently if their offsets differ: steps of decoding, say.
+    """
+
+    #: Default: drawn from torch's generator at each call.
+    seed: int | None = None
+    offset: int = 0
+
+    def _arguments(self) -> tuple[int, int]:
+        return _random_seed() if self.seed is None else self.seed, self.offset
 
 
 class Attention:
@@ -95,6 +112,8 @@ class Attention:
         q_offset: int | None = None,
         transposed: bool = False,
         dropout: Dropout | None = None,
+        sampling: Sampling | None = None,
+        index: KeyIndex | None = None,
         parameters: Mapping[str, Argument] | None = None,
         **named: Argument,
     ) -> Tensor:
@@ -111,6 +130,9 @@ class Attention:
             q_offset: position of query row 0 among the keys; default Lk - Lq, which aligns the last ones.
             transposed: the result is [B, Lq, Hq, Dv], as eager attention in transformers returns it.
             dropout: given in training; without it nothing is dropped.
+            sampling: of selectors that draw; default: the same numbers, of seed 0, at each call.
+            index: of `key`, for selectors that rank by per-key data (see `key_index`); default: made for this call, which
+                reads every key.
             parameters, named: the spec's run-time parameters, tensors and explicit masks, by name.
 
         Returns:
@@ -120,9 +142,9 @@ class Attention:
             ValueError: a wrong shape, type, device or parameter; the message names both sides.
             NotImplementedError: a gradient is wanted, or no kernel can do what is asked.
         """
-        if not named and parameters is None and dropout is None:
+        if not named and parameters is None and dropout is None and sampling is None and index is None:
             return _attention(query, key, value, *self._spec, attn_mask, scale, q_offset, transposed)
-        more = (*_by_kind(parameters, named), *(() if dropout is None else dropout._arguments()))
+        more = (*_by_kind(parameters, named), *_training_and_drawing(dropout, sampling, index))
         return _attention(query, key, value, *self._spec, attn_mask, scale, q_offset, transposed, *more)
 
     def results(
@@ -137,6 +159,8 @@ class Attention:
         q_offset: int | None = None,
         transposed: bool = False,
         dropout: Dropout | None = None,
+        sampling: Sampling | None = None,
+        index: KeyIndex | None = None,
         row_max_over_all: bool = False,
         parameters: Mapping[str, Argument] | None = None,
         **named: Argument,
@@ -167,11 +191,35 @@ class Attention:
                 q_offset,
                 transposed,
                 *_by_kind(parameters, named),
-                *(() if dropout is None else dropout._arguments()),
+                *_training_and_drawing(dropout, sampling, index),
                 results=list(results),
                 row_max_over_all=row_max_over_all,
             )
         )
+
+
+    def key_index(
+        self,
+        query: Tensor,
+        key: Tensor,
+        *,
+        seed: int = 0,
+        parameters: Mapping[str, Tensor] | None = None,
+        **named: Tensor,
+    ) -> KeyIndex:
+        """An index of `key` for the selectors of the spec, to be given to calls and updated as keys are appended.
+
+        Args:
+            query: [B, Hq, any, D]: its type and number of heads matter.
+            key: [B, Hkv, Lk, D].
+            seed: of projections (magic_pig) and first centroids (pq_codes).
+            parameters, named: the tensors that scorers read (channels' table, hash_bits' perceptrons).
+        """
+        tensors = dict(named if parameters is None else {**parameters, **named})
+        for name, tensor in tensors.items():
+            if not isinstance(tensor, Tensor):
+                raise TypeError(f"the parameter {name!r} is a {type(tensor).__name__}; an index takes tensors")
+        return KeyIndex(_KeyIndex.make(*self._spec, query, key, ",".join(tensors), list(tensors.values()), seed))
 
 
 def compile(
@@ -241,6 +289,25 @@ def _constant(name: str, value: Constant) -> str:
     if isinstance(value, str) and "," not in value:
         return value
     raise TypeError(f"the constant {name!r} is {value!r}; a number, a bool or a string like '10%' is needed")
+
+
+def _random_seed() -> int:
+    return int(torch.empty((), dtype=torch.int64).random_())
+
+
+def _training_and_drawing(
+    dropout: Dropout | None, sampling: Sampling | None, index: KeyIndex | None
+) -> tuple[int | float | bool | Tensor | None, ...]:
+    """The operators' arguments seed, offset, dropout, renormalise, sampling_seed, sampling_offset, index; or the first ones."""
+    if dropout is None and sampling is None and index is None:
+        return ()
+    if index is not None and not isinstance(index, KeyIndex):
+        raise TypeError(f"index is a {type(index).__name__}; a maskjit.KeyIndex is needed")
+    return (
+        *((None, 0, None, None) if dropout is None else dropout._arguments()),
+        *((0, 0) if sampling is None else sampling._arguments()),
+        None if index is None else index._handle,
+    )
 
 
 def _by_kind(parameters: Mapping[str, object] | None, named: Mapping[str, object]) -> tuple[str | list | None, ...]:

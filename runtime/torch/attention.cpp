@@ -11,13 +11,6 @@
 namespace maskjit::torch {
 namespace {
 
-// Kernels read rows whose elements lie side by side.
-at::Tensor with_unit_stride(const at::Tensor& tensor) {
-  const int64_t last = tensor.dim() - 1;
-  const bool fits = last < 0 || tensor.size(last) <= 1 || tensor.stride(last) == 1;
-  return fits ? tensor : tensor.contiguous();
-}
-
 // A mask of fewer dimensions has the last ones.
 TensorView four_dimensional(TensorView view) {
   while (view.shape.size() < 4) {
@@ -59,6 +52,8 @@ struct Operands {
     inputs.q_offset = options.q_offset;
     inputs.dropout = options.dropout;
     inputs.row_max_over_all = options.row_max_over_all;
+    inputs.sampling = options.sampling;
+    inputs.index = options.index;
   }
 };
 
@@ -215,6 +210,14 @@ std::vector<at::Tensor> attention_results(const Attention& spec, const at::Tenso
   }
   run(spec, operands, outputs);
   return tensors;
+}
+
+KeyIndex make_index(const Attention& spec, const at::Tensor& query, const at::Tensor& key,
+                    const Options& options) {
+  const Operands operands(query, key, key, options);
+  Result<KeyIndex> index = spec.make_index(operands.inputs);
+  if (!index) raise(index.error());
+  return std::move(*index);
 }
 
 std::pair<at::Tensor, at::Tensor> merge_partials(const std::vector<at::Tensor>& outputs,

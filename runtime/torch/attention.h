@@ -51,6 +51,8 @@ struct Options {
   bool transposed = false;  // the output is [B, Lq, Hq, Dv] as eager attention returns it
   std::optional<Dropout> dropout = {};  // given in training; without it nothing is dropped
   bool row_max_over_all = false;  // numerator and denominator relative to the maximum over all keys
+  Sampling sampling = {};         // of selectors that draw
+  std::optional<KeyIndex> index = {};  // of `key`; default: made for this call, where one is needed
 };
 
 // Query [B, Hq, Lq, D], key [B, Hkv, Lk, D], value [B, Hkv, Lk, Dv] of one type (float32, float16,
@@ -69,6 +71,12 @@ std::optional<ResultKind> parse_result(std::string_view name);  // "output", "ls
 MASKJIT_TORCH_API std::vector<at::Tensor> attention_results(
     const Attention& spec, const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
     const std::vector<ResultKind>& results, const Options& options = {});
+
+// An index of `key` for the spec's selectors, to be given to calls and updated as keys are
+// appended. Of the options, tensors and sampling.seed matter. Of the query, its type and number of
+// heads.
+MASKJIT_TORCH_API KeyIndex make_index(const Attention& spec, const at::Tensor& query,
+                                      const at::Tensor& key, const Options& options = {});
 
 // Partial results over disjoint keys -> the result over all of them, exactly. Outputs [..., L, Dv]
 // of one type, lses float32 [..., L].

@@ -7,6 +7,7 @@
 
 #include "runtime/torch/attention.h"
 #include "runtime/torch/checks.h"
+#include "runtime/torch/index.h"
 #include "runtime/torch/mask.h"
 #include "runtime/torch/spec_cache.h"
 
@@ -22,15 +23,16 @@ constexpr const char* kAttention =
     "SymInt? q_offset=None, bool transposed=False, str tensor_names='', Tensor[]? tensors=None, "
     "str scalar_names='', Scalar[]? scalars=None, str mask_names='', "
     "Tensor[]? masks=None, int? seed=None, int offset=0, "
-    "float? dropout=None, bool? renormalise=None) -> Tensor";
+    "float? dropout=None, bool? renormalise=None, int sampling_seed=0, int sampling_offset=0, "
+    "Tensor? index=None) -> Tensor";
 constexpr const char* kAttentionResults =
     "attention_results(Tensor query, Tensor key, Tensor value, str program, str entry='', "
     "str constants='', str path='', Tensor? attn_mask=None, float? scale=None, "
     "SymInt? q_offset=None, bool transposed=False, str tensor_names='', Tensor[]? tensors=None, "
     "str scalar_names='', Scalar[]? scalars=None, str mask_names='', "
     "Tensor[]? masks=None, int? seed=None, int offset=0, "
-    "float? dropout=None, bool? renormalise=None, *, str[] results, bool row_max_over_all=False) "
-    "-> Tensor[]";
+    "float? dropout=None, bool? renormalise=None, int sampling_seed=0, int sampling_offset=0, "
+    "Tensor? index=None, *, str[] results, bool row_max_over_all=False) -> Tensor[]";
 
 // The arguments of both.
 class Arguments {
@@ -73,6 +75,9 @@ class Arguments {
     kOffset,
     kDropout,
     kRenormalise,
+    kSamplingSeed,
+    kSamplingOffset,
+    kIndex,
     kResults,
     kRowMaxOverAll
   };
@@ -113,6 +118,9 @@ Options Arguments::options() const {
   take_scalars(options);
   take_masks(options);
   take_dropout(options);
+  options.sampling = {static_cast<uint64_t>(all_[kSamplingSeed].toInt()),
+                      static_cast<uint64_t>(all_[kSamplingOffset].toInt())};
+  if (all_[kIndex].isTensor()) options.index = index_of(all_[kIndex].toTensor());
   if (of_results()) options.row_max_over_all = all_[kRowMaxOverAll].toBool();
   return options;
 }
@@ -276,6 +284,11 @@ std::tuple<Tensor, Tensor> merge_meta(at::TensorList outputs, at::TensorList lse
           at::empty_symint(lses[0].sym_sizes(), lses[0].options())};
 }
 
+void update_index_meta(const Tensor&, const Tensor& keys, std::optional<c10::SymInt>) {
+  TORCH_CHECK_VALUE(keys.dim() == 4, "keys ", describe(keys), " has ", keys.dim(),
+                    " dimensions; 4 are needed: [batch, key heads, length, head dimension]");
+}
+
 // Four texts for each parameter that is open once `constants` are bound: name, type, binding time,
 // default.
 std::vector<std::string> parameters(std::string_view program, std::string_view entry,
@@ -306,9 +319,11 @@ namespace mj = maskjit::torch;
 
 TORCH_LIBRARY(maskjit, m) {
   mj::define_mask(m);
+  mj::define_index(m);
   m.def(mj::kAttention);
   m.def(mj::kAttentionResults);
   m.def("merge_partials(Tensor[] outputs, Tensor[] lses) -> (Tensor output, Tensor lse)");
+  m.def("update_index(Tensor(a!) index, Tensor keys, SymInt? unchanged=None) -> ()");
   m.def("parameters(str program, str entry='', str constants='', str path='') -> str[]",
         mj::parameters);
   m.def("warnings(str program, str entry='', str constants='', str path='') -> str", mj::warnings);
@@ -319,16 +334,18 @@ TORCH_LIBRARY_IMPL(maskjit, CompositeExplicitAutograd, m) {
   m.impl("attention", mj::boxed<mj::attention_kernel>());
   m.impl("attention_results", mj::boxed<mj::results_kernel>());
   m.impl("merge_partials", mj::merge_kernel);
+  m.impl("update_index", mj::update_index);
 }
 
 TORCH_LIBRARY_IMPL(maskjit, Meta, m) {
   m.impl("attention", mj::boxed<mj::attention_meta>());
   m.impl("attention_results", mj::boxed<mj::results_meta>());
   m.impl("merge_partials", mj::merge_meta);
+  m.impl("update_index", mj::update_index_meta);
 }
 
 TORCH_LIBRARY_IMPL(maskjit, Autograd, m) {
-  for (const char* op : {"attention", "attention_results", "merge_partials"}) {
+  for (const char* op : {"attention", "attention_results", "merge_partials", "update_index"}) {
     m.impl(op, mj::boxed<mj::check_gradients>());
   }
 }

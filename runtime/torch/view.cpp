@@ -44,4 +44,10 @@ TensorView view_of(const char* name, const at::Tensor& tensor) {
   return view;
 }
 
+at::Tensor with_unit_stride(const at::Tensor& tensor) {
+  const int64_t last = tensor.dim() - 1;
+  const bool fits = last < 0 || tensor.size(last) <= 1 || tensor.stride(last) == 1;
+  return fits ? tensor : tensor.contiguous();
+}
+
 }  // namespace maskjit::torch

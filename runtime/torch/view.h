@@ -10,4 +10,7 @@ namespace maskjit::torch {
 // that no view can have.
 TensorView view_of(const char* name, const at::Tensor& tensor);
 
+// Kernels read rows whose elements lie side by side: the tensor, or a copy where they do not.
+at::Tensor with_unit_stride(const at::Tensor& tensor);
+
 }  // namespace maskjit::torch

@@ -276,7 +276,6 @@ class Errors(unittest.TestCase):
             (ValueError, r"window", lambda: maskjit.compile(MASKS / "streaming_llm.masker", window="wide")),
             (TypeError, r"the constant 'window' is \[3\]", lambda: maskjit.compile(MASKS / "streaming_llm.masker", window=[3])),
             (FileNotFoundError, r"nowhere.masker", lambda: maskjit.compile("nowhere.masker")),
-            (NotImplementedError, r"top_k", lambda: maskjit.compile("causal() & top_k(3)")),
         ):
             with self.subTest(pattern=pattern):
                 self.check(error, pattern, call)

@@ -29,6 +29,8 @@ class MaskerConfig:
     #: Selects by position alone.
     is_static: ClassVar[bool] = False
     is_sampling: ClassVar[bool] = False
+    #: Ranks by per-key data.
+    indexes_keys: ClassVar[bool] = False
 
     def load(self) -> None:
         """Reads files, checks what is checked only when the masker is made."""
@@ -129,6 +131,7 @@ class HashAttentionTopKMaskerConfig(_TopKConfig):
     hat_weights: dict[Any, dict[str, Any]] | None = dataclasses.field(default=None, repr=False, compare=False)
     hat_weight_file: str | os.PathLike[str] | None = None
     search_space: dict[str, Any] = _search_space()
+    indexes_keys: ClassVar[bool] = True
     needs_layer: ClassVar[bool] = True
     needs_meta_data: ClassVar[bool] = True
 
@@ -173,6 +176,7 @@ class DoubleSparsityTopKMaskerConfig(_TopKConfig):
     label_bits: int = 4
     channel_selection: str = "qk_proj"
     search_space: dict[str, Any] = _search_space()
+    indexes_keys: ClassVar[bool] = True
     needs_layer: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -214,6 +218,7 @@ class PQCacheConfig(_TopKConfig):
 
     pq_sub_dim: int
     pq_bits: int
+    indexes_keys: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -231,6 +236,7 @@ class QuestTopKMaskerConfig(_TopKConfig):
     page_size: int
     label_bits: int = 16
     search_space: dict[str, Any] = _search_space()
+    indexes_keys: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -302,6 +308,7 @@ class MagicPigConfig(MaskerConfig):
     packing: str = "int64"
     seed: int = 42
     search_space: dict[str, Any] = _search_space()
+    indexes_keys: ClassVar[bool] = True
     needs_layer: ClassVar[bool] = True
     needs_meta_data: ClassVar[bool] = True
     is_sampling: ClassVar[bool] = True

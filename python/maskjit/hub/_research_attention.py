@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from maskjit._attention import Attention, compile
+from maskjit._attention import Attention, Sampling, compile
+from maskjit._index import KeyIndex
 from maskjit.hub import _configs
 from maskjit.hub._configs import MaskerConfig
 from maskjit.hub._functions import dropout_of, get_num_key_value_groups
@@ -90,7 +91,8 @@ class ResearchAttention:
     ) -> tuple[Tensor, Tensor | None]:
         """Output [B, Lq, H, Dv], and if asked for the weights, float32 [B, H, Lq, Lk].
 
-        Shapes as in get_attention_denominator. `layer_idx` names the layer, where a masker knows things about layers.
+        Shapes as in get_attention_denominator. `layer_idx` names the layer. What maskers know of a layer's keys is kept in
+        `sparse_meta_data` and extended as keys are appended; without one or without a layer it is made at each call.
         """
         get_num_key_value_groups(queries, keys)
         for masker in self._configs:
@@ -108,9 +110,31 @@ class ResearchAttention:
             scale=scaling,
             transposed=True,
             dropout=dropout_of(module, dropout),
+            sampling=self._sampling(program),
+            index=self._index(program, attn, queries, keys, sparse_meta_data, kwargs.get("layer_idx")),
             parameters=program.tensors,
         )
         return got[0], got[1] if return_attention_weights else None
+
+    def _sampling(self, program: Program) -> Sampling | None:
+        return Sampling(program.seed) if any(masker.is_sampling for masker in self._configs) else None
+
+    def _index(
+        self, program: Program, attn: Attention, queries: Tensor, keys: Tensor, meta_data: dict | None, layer_idx: Any
+    ) -> KeyIndex | None:
+        if meta_data is None or layer_idx is None or not any(masker.indexes_keys for masker in self._configs):
+            return None
+        kept = meta_data.setdefault("maskjit_index", {})
+        index = kept.get((program.text, layer_idx))
+        if index is not None:
+            try:
+                index.update(keys)
+                return index
+            except ValueError:  # other keys than before: another sequence
+                pass
+        index = attn.key_index(queries, keys, seed=program.seed or 0, parameters=program.tensors)
+        kept[program.text, layer_idx] = index
+        return index
 
     def _compiled(self, heads: int, head_dim: int, kv_len: int, layer_idx: Any) -> tuple[Program, Attention]:
         # Of layers, only where it matters; of the number of keys, what the program depends on.

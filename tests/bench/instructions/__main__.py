@@ -67,7 +67,7 @@ def count(probe: pathlib.Path) -> dict[str, int]:
         for dump in sorted(pathlib.Path(folder).glob("callgrind.out.*"), key=lambda path: int(path.suffix[1:])):
             text = dump.read_text(encoding="utf-8", errors="replace")
             label = re.search(r"^desc: Trigger: Client Request: (.*)/(\d+)$", text, re.MULTILINE)
-            total = re.search(r"^(?:totals|summary): (\d+)", text, re.MULTILINE)
+            total = re.search(r"^totals: (\d+)", text, re.MULTILINE)
             if not label or not total:
                 continue
             name, times = label.group(1), int(label.group(2))
@@ -84,7 +84,7 @@ def stages(dump: pathlib.Path) -> dict[str, int]:
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = {}
     for stage, function in STAGES.items():
-        match = re.search(rf"^\s*([\d,]+)\s.*:{re.escape(function)}\(", text, re.MULTILINE)
+        match = re.search(rf"^\s*([\d,]+)\s+\S+:{re.escape(function)}(?:\[abi:cxx11\])?\(", text, re.MULTILINE)
         if match:
             found[stage] = int(match.group(1).replace(",", ""))
     return found

@@ -1,7 +1,8 @@
 // What __main__.py counts the instructions of: each part is done once to warm up (what is lazily
 // made is there then) and then counted, under a name. Run by callgrind with --instr-atstart=no.
 //
-//   instructions_probe FOLDER    for the disk cache
+//   instructions_probe FOLDER [TEXT]    the folder is for the disk cache; only parts that are named
+//   so
 #include <valgrind/callgrind.h>
 
 #include <cstdio>
@@ -29,9 +30,12 @@ T checked(Result<T> result) {
   std::exit(1);
 }
 
+std::string only;
+
 // The work, `times` times, after one that is not counted. Names end in the divisor: "dispatch/100".
 template <typename Work>
 void count(const std::string& name, int times, const Work& work) {
+  if (name.find(only) == std::string::npos) return;
   work();
   CALLGRIND_ZERO_STATS;
   CALLGRIND_START_INSTRUMENTATION;
@@ -119,9 +123,10 @@ void run(const std::string& folder) {
 }  // namespace maskjit
 
 int main(int count, char** arguments) {
-  if (count != 2) {
-    std::fprintf(stderr, "usage: instructions_probe FOLDER\n");
+  if (count != 2 && count != 3) {
+    std::fprintf(stderr, "usage: instructions_probe FOLDER [TEXT]\n");
     return 2;
   }
+  if (count == 3) maskjit::only = arguments[2];
   maskjit::run(arguments[1]);
 }
