@@ -49,9 +49,12 @@ struct LshPrepared {
 };
 
 MJ_INLINE void pack_signs(const float* projected, int count, uint64_t* signs) {
-  uint16_t* words = reinterpret_cast<uint16_t*>(signs);
-  for (int j = 0; j < count; j += kLanes)
-    words[j / kLanes] = static_cast<uint16_t>(positive_bits(load(projected + j)));
+  for (int j = 0; j < count; j += 64) {
+    uint64_t word = 0;
+    for (int i = 0; i < 64 && j + i < count; i += kLanes)
+      word |= uint64_t{positive_bits(load(projected + j + i))} << i;
+    signs[j / 64] = word;
+  }
 }
 MJ_INLINE uint64_t code_at(const uint64_t* signs, int64_t table, int bits) {
   const int64_t first = table * bits;
@@ -111,10 +114,14 @@ struct LshMatches {
       const Codes query = Codes(static_cast<Code>(codes[t]));
       equal |= __builtin_bit_cast(Codes, keys == query);
     }
-    float found[kRows];
-    for (int i = 0; i < kRows; ++i) found[i] = equal[i] != 0 ? 1.0f : 0.0f;
+    typedef Code Sixteen __attribute__((ext_vector_type(16)));
+    Sixteen found[kCount];
+    __builtin_memcpy(found, &equal, sizeof(found));
 #pragma clang loop unroll(full)
-    for (int v = 0; v < kCount; ++v) scores[v] = load(found + v * kLanes);
+    for (int v = 0; v < kCount; ++v) {
+      const Sixteen one = found[v] & Sixteen(Code{1});
+      scores[v] = to_floats(__builtin_convertvector(one, U32x16));
+    }
   }
 };
 

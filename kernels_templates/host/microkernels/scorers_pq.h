@@ -44,6 +44,16 @@ template <int kPadded>
 struct Table {
   const float* entries;
 
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  MJ_MEMBER __m256 eight(__m256i at) const {
+    if constexpr (kPadded == 16) {
+      const __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(entries), at);
+      const __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(entries + 8), at);
+      return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(at, 28)));
+    }
+    return _mm256_i32gather_ps(entries, at, 4);
+  }
+#endif
   MJ_MEMBER F32x16 operator[](U32x16 code) const {
 #if defined(__AVX512F__)
     const __m512i at = __builtin_bit_cast(__m512i, code);
@@ -68,10 +78,8 @@ struct Table {
     typedef float F8 __attribute__((ext_vector_type(8)));
     const U8 low = code.lo, high = code.hi;
     F32x16 result;
-    result.lo =
-        __builtin_bit_cast(F8, _mm256_i32gather_ps(entries, __builtin_bit_cast(__m256i, low), 4));
-    result.hi =
-        __builtin_bit_cast(F8, _mm256_i32gather_ps(entries, __builtin_bit_cast(__m256i, high), 4));
+    result.lo = __builtin_bit_cast(F8, eight(__builtin_bit_cast(__m256i, low)));
+    result.hi = __builtin_bit_cast(F8, eight(__builtin_bit_cast(__m256i, high)));
     return result;
 #else
     F32x16 result;
@@ -159,15 +167,16 @@ MJ_OUTLINE void nearest_centroids(const float* points, int64_t stride, int count
       best = distance < best ? distance : best;
       number += 16;
     }
-    float least = best[0];
-    int32_t centroid = at[0];
-    for (int i = 1; i < kLanes; ++i) {
-      if (best[i] < least || (best[i] == least && at[i] < centroid)) {
-        least = best[i];
-        centroid = at[i];
-      }
-    }
-    nearest[r] = centroid;
+    // The lowest centroid among the lanes of least distance.
+    const F32x16 least = splat(-max_of(-best));
+    const I32x16 lowest = best == least ? at : I32x16(INT32_MAX);
+    typedef int32_t I8 __attribute__((ext_vector_type(8)));
+    typedef int32_t I4 __attribute__((ext_vector_type(4)));
+    const I8 half = __builtin_elementwise_min(lowest.lo, lowest.hi);
+    const I4 quarter = __builtin_elementwise_min(half.lo, half.hi);
+    const int32_t a = quarter[0] < quarter[2] ? quarter[0] : quarter[2];
+    const int32_t b = quarter[1] < quarter[3] ? quarter[1] : quarter[3];
+    nearest[r] = a < b ? a : b;
   }
 }
 
