@@ -153,14 +153,11 @@ Result<Laid> make_output(const AttentionData& data, const std::string& layout) {
   return Laid{std::move(*tensor), view};
 }
 
-void add_engine_options(CLI::App& command, EngineChoice& options, bool devices) {
-  CLI::Option* device = command
-                            .add_option("--device", options.device,
-                                        devices ? "cpu, emulator (a GPU on the CPU, checked), cuda "
-                                                  "or cuda:N"
-                                                : "cpu")
-                            ->capture_default_str();
-  if (!devices) device->check(CLI::IsMember({"cpu"}));
+void add_engine_options(CLI::App& command, EngineChoice& options) {
+  command
+      .add_option("--device", options.device,
+                  "cpu, emulator (a GPU on the CPU, checked), cuda or cuda:N")
+      ->capture_default_str();
   command.add_option("--target", options.target,
                      "What to compile for, see maskjit info (default: the best of the device)");
   command

@@ -39,8 +39,7 @@ struct EngineChoice {
   std::vector<std::string> packed;
   bool require_packed = false;
 };
-// `devices`: --device takes others than cpu.
-void add_engine_options(CLI::App& command, EngineChoice& options, bool devices);
+void add_engine_options(CLI::App& command, EngineChoice& options);
 EngineOptions engine_options(const EngineChoice& options);
 
 // The attention of a spec, with its baked parameters fixed, and the inputs that go with it.

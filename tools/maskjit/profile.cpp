@@ -116,8 +116,11 @@ std::string to_text(const Profile& p) {
   const Counts all = sum(p.reports);
   std::string text = heading(fmt::format("{} for {}", p.launch.template_name, p.launch.target));
   for (const emulated::LaunchReport& r : p.reports) {
-    text += fmt::format("  {}: {} blocks of {} threads, {} of shared memory\n", r.entry,
-                        r.launch.blocks, r.launch.threads, format_bytes(r.counts.shared_bytes));
+    text += fmt::format(
+        "  {}: {} blocks of {} threads, {} of shared memory, reads {} bytes, "
+        "writes {}\n",
+        r.entry, r.launch.blocks, r.launch.threads, format_bytes(r.counts.shared_bytes),
+        count(bytes_read(r.counts)), count(r.counts.global_stores.sector_bytes()));
   }
   text += fmt::format("  emulated in {}\n", format_duration(p.milliseconds));
   text += heading("\nInstructions of warps");
@@ -198,6 +201,8 @@ Json to_json(const Profile& p) {
                                {"blocks", r.launch.blocks},
                                {"threads", r.launch.threads},
                                {"shared_bytes", r.counts.shared_bytes},
+                               {"bytes_read", bytes_read(r.counts)},
+                               {"bytes_written", r.counts.global_stores.sector_bytes()},
                                {"warp_instructions", r.counts.warp_instructions}});
   }
   json["warp_instructions"] = all.warp_instructions;

@@ -173,7 +173,7 @@ void add_run(CLI::App& app, Action& action) {
       "v.npy --out o.npy");
   add_spec_options(*command, options->spec);
   add_data_options(*command, options->data);
-  add_engine_options(*command, options->engine, true);
+  add_engine_options(*command, options->engine);
   command->add_option("--out", options->out, "Where the output goes: .npy or .safetensors[:name]");
   command->add_option("--lse", options->lse, "Where the log-sum-exp of each row goes");
   command->add_option("--row-max", options->row_max, "Where the row maxima go");

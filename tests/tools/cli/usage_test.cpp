@@ -54,7 +54,6 @@ TEST(Usage, WrongCommandLinesExitWithTwo) {
       {"show", "causal", "--no-such-option"},
       {"compile", "causal", "--emit=poetry"},
       {"compile", "causal", "--emit=object"},
-      {"bench", "causal", "--device", "emulator"},
       {"compile", "causal", "--emit=cubin", "--target", "sm_80"},
       {"compile", "causal", "--emit=sass-report"},
       {"pack"},
