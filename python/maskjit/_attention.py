@@ -142,10 +142,14 @@ class Attention:
             ValueError: a wrong shape, type, device or parameter; the message names both sides.
             NotImplementedError: a gradient is wanted, or no kernel can do what is asked.
         """
-        if not named and parameters is None and dropout is None and sampling is None and index is None:
-            return _attention(query, key, value, *self._spec, attn_mask, scale, q_offset, transposed)
-        more = (*_by_kind(parameters, named), *_training_and_drawing(dropout, sampling, index))
-        return _attention(query, key, value, *self._spec, attn_mask, scale, q_offset, transposed, *more)
+        more: tuple[object, ...] = ()
+        if named or parameters is not None or dropout is not None or sampling is not None or index is not None:
+            more = (*_by_kind(parameters, named), *_training_and_drawing(dropout, sampling, index))
+        try:
+            return _attention(query, key, value, *self._spec, attn_mask, scale, q_offset, transposed, *more)
+        except RuntimeError:
+            _check_types(query, key, value, attn_mask, scale, q_offset)
+            raise
 
     def results(
         self,
@@ -180,23 +184,16 @@ class Attention:
         """
         if isinstance(results, str):
             raise TypeError(f"results is the string {results!r}; a sequence of names is needed: ({results!r},)")
-        return tuple(
-            _attention_results(
-                query,
-                key,
-                value,
-                *self._spec,
-                attn_mask,
-                scale,
-                q_offset,
-                transposed,
-                *_by_kind(parameters, named),
-                *_training_and_drawing(dropout, sampling, index),
-                results=list(results),
-                row_max_over_all=row_max_over_all,
+        more = (*_by_kind(parameters, named), *_training_and_drawing(dropout, sampling, index))
+        asked = {"results": list(results), "row_max_over_all": row_max_over_all}
+        try:
+            got = _attention_results(
+                query, key, value, *self._spec, attn_mask, scale, q_offset, transposed, *more, **asked
             )
-        )
-
+        except RuntimeError:
+            _check_types(query, key, value, attn_mask, scale, q_offset)
+            raise
+        return tuple(got)
 
     def key_index(
         self,
@@ -215,11 +212,12 @@ class Attention:
             seed: of projections (magic_pig) and first centroids (pq_codes).
             parameters, named: the tensors that scorers read (channels' table, hash_bits' perceptrons).
         """
+        _check_types(query, key)
         tensors = dict(named if parameters is None else {**parameters, **named})
         for name, tensor in tensors.items():
             if not isinstance(tensor, Tensor):
                 raise TypeError(f"the parameter {name!r} is a {type(tensor).__name__}; an index takes tensors")
-        return KeyIndex(_KeyIndex.make(*self._spec, query, key, ",".join(tensors), list(tensors.values()), seed))
+        return KeyIndex._of(_KeyIndex.make(*self._spec, query, key, ",".join(tensors), list(tensors.values()), seed))
 
 
 def compile(
@@ -252,6 +250,8 @@ def compile(
     >>> attn(torch.zeros(1, 8, 512, 64), torch.zeros(1, 2, 512, 64), torch.zeros(1, 2, 512, 64)).shape
     torch.Size([1, 8, 512, 64])
     """
+    if not isinstance(spec, (str, os.PathLike)):
+        raise TypeError(f"spec is {_article(spec)}; a mask expression, a program or the path of a file is needed")
     given = {**(constants or {}), **named}
     texts = ", ".join(f"{name}={_constant(name, value)}" for name, value in given.items())
     if isinstance(spec, str) and (_DECLARATION.search(spec) or not spec.endswith(".masker")):
@@ -301,13 +301,37 @@ def _training_and_drawing(
     """The operators' arguments seed, offset, dropout, renormalise, sampling_seed, sampling_offset, index; or the first ones."""
     if dropout is None and sampling is None and index is None:
         return ()
-    if index is not None and not isinstance(index, KeyIndex):
-        raise TypeError(f"index is a {type(index).__name__}; a maskjit.KeyIndex is needed")
+    for name, value, wanted in (("dropout", dropout, Dropout), ("sampling", sampling, Sampling), ("index", index, KeyIndex)):
+        if value is not None and not isinstance(value, wanted):
+            raise TypeError(f"{name} is {_article(value)}; a maskjit.{wanted.__name__} is needed")
     return (
         *((None, 0, None, None) if dropout is None else dropout._arguments()),
         *((0, 0) if sampling is None else sampling._arguments()),
         None if index is None else index._handle,
     )
+
+
+def _check_types(
+    query: object,
+    key: object,
+    value: object = None,
+    attn_mask: object = None,
+    scale: object = None,
+    q_offset: object = None,
+) -> None:
+    """Called where a call failed: what torch says of arguments of a wrong type is long and shows their content."""
+    for name, tensor in (("query", query), ("key", key), ("value", value), ("attn_mask", attn_mask)):
+        if tensor is not None and not isinstance(tensor, Tensor):
+            hint = ", or a spec with explicit(m) that takes the Mask as m" if isinstance(tensor, Mask) else ""
+            raise TypeError(f"{name} is {_article(tensor)}; a torch.Tensor is needed{hint}")
+    if scale is not None and not isinstance(scale, _NUMBERS):
+        raise TypeError(f"scale is {_article(scale)}; a number is needed")
+    if q_offset is not None and not isinstance(q_offset, (int, torch.SymInt)):
+        raise TypeError(f"q_offset is {_article(q_offset)}; an int is needed")
+
+
+def _article(value: object) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def _by_kind(parameters: Mapping[str, object] | None, named: Mapping[str, object]) -> tuple[str | list | None, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Any
 
@@ -26,10 +27,17 @@ class KeyIndex:
     it; torch.compile traces through updates and the calls after them.
     """
 
-    def __init__(self, held: Any) -> None:
-        """For internal use."""
-        self._held = held
-        self._handle: Tensor = held.handle()
+    _held: Any
+    _handle: Tensor
+
+    def __init__(self, *arguments: object, **named: object) -> None:
+        raise TypeError("a KeyIndex is made by Attention.key_index, or loaded by KeyIndex.load")
+
+    @classmethod
+    def _of(cls, held: Any) -> KeyIndex:
+        index = object.__new__(cls)
+        index._held, index._handle = held, held.handle()
+        return index
 
     def update(self, keys: Tensor, unchanged: int | None = None) -> None:
         """Makes this the index of `keys`, and costs as much as what is new among them.
@@ -42,6 +50,8 @@ class KeyIndex:
         Raises:
             ValueError: keys of another type or shape, or other ones than before where they should be unchanged.
         """
+        if not isinstance(keys, Tensor):
+            raise TypeError(f"keys are a {type(keys).__name__}; a torch.Tensor is needed")
         _update(self._handle, keys, unchanged)
 
     def __len__(self) -> int:
@@ -65,7 +75,9 @@ class KeyIndex:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> KeyIndex:
         """What `save` wrote. Damaged and foreign files are errors."""
-        return cls(_KeyIndex.load(os.fspath(path)))
+        if not os.path.exists(path):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path))
+        return cls._of(_KeyIndex.load(os.fspath(path)))
 
     def __repr__(self) -> str:
         return f"maskjit.KeyIndex({self._held.describe()})"

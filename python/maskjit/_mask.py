@@ -31,14 +31,20 @@ class Mask:
     #: [..., columns]
     shape: torch.Size
 
-    def __init__(self, shape: Sequence[int], tensors: Sequence[Tensor]) -> None:
-        """For internal use: the tensors are those that the operators take."""
-        self.shape = torch.Size(shape)
-        self._tensors = tuple(tensors)
+    def __init__(self, *arguments: object, **named: object) -> None:
+        raise TypeError("a Mask is made by Mask.from_dense, from_indices, from_row_indices, empty or full")
+
+    @classmethod
+    def _with(cls, shape: Sequence[int], tensors: Sequence[Tensor]) -> Mask:
+        """The tensors are those that the operators take."""
+        mask = object.__new__(cls)
+        mask.shape = torch.Size(shape)
+        mask._tensors = tuple(tensors)
+        return mask
 
     @classmethod
     def _of(cls, held: Any) -> Mask:
-        return cls(held.shape(), held.tensors())
+        return cls._with(held.shape(), held.tensors())
 
     @property
     def _held(self) -> Any:
@@ -47,15 +53,16 @@ class Mask:
 
     @classmethod
     def empty(cls, shape: Sequence[int]) -> Mask:
-        return cls._of(_Mask.empty(list(shape)))
+        return cls._of(_Mask.empty(_extents(shape)))
 
     @classmethod
     def full(cls, shape: Sequence[int]) -> Mask:
-        return cls._of(_Mask.full(list(shape)))
+        return cls._of(_Mask.full(_extents(shape)))
 
     @classmethod
     def from_dense(cls, values: Tensor) -> Mask:
         """values: bool, or weights in [0, 1] of a floating type; any strides."""
+        _check_tensors(values=values)
         return cls._of(_Mask.from_dense(values))
 
     @classmethod
@@ -71,7 +78,8 @@ class Mask:
             row_pointers: int32 or int64 [rows + 1], where the rows begin in `indices`.
             weights: [n]; default 1.
         """
-        return cls._of(_Mask.from_indices(list(shape), indices, row_pointers, weights))
+        _check_tensors(indices=indices, row_pointers=row_pointers, weights=weights)
+        return cls._of(_Mask.from_indices(_extents(shape), indices, row_pointers, weights))
 
     @classmethod
     def from_row_indices(
@@ -79,7 +87,8 @@ class Mask:
     ) -> Mask:
         """columns: int32 or int64 [*shape[:-1], n], the active columns of each row; with `padding` negative ones are not
         there, without they are an error. weights: of the same shape; default 1."""
-        return cls._of(_Mask.from_row_indices(list(shape), columns, weights, padding))
+        _check_tensors(columns=columns, weights=weights)
+        return cls._of(_Mask.from_row_indices(_extents(shape), columns, weights, padding))
 
     @property
     def representation(self) -> str:
@@ -128,10 +137,12 @@ class Mask:
 
     def apply(self, values: Tensor) -> Tensor:
         """values * weight. Of the mask's shape."""
+        _check_tensors(values=values)
         return self._held.apply(values, False)
 
     def apply_inverse(self, values: Tensor) -> Tensor:
         """values / weight where active, 0 elsewhere. Of the mask's shape."""
+        _check_tensors(values=values)
         return self._held.apply(values, True)
 
     def __eq__(self, other: object) -> bool:
@@ -147,6 +158,18 @@ class Mask:
         return _copied, (self._tensors,)
 
 
+def _extents(shape: Sequence[int]) -> list[int]:
+    if isinstance(shape, Sequence) and all(isinstance(extent, int) for extent in shape):
+        return list(shape)
+    raise TypeError(f"shape is {shape!r}; a sequence of ints is needed: [batch, heads, queries, keys]")
+
+
+def _check_tensors(**given: object) -> None:
+    for name, value in given.items():
+        if not isinstance(value, Tensor) and not (value is None and name == "weights"):
+            raise TypeError(f"{name} is a {type(value).__name__}; a torch.Tensor is needed")
+
+
 def _copied(tensors: Sequence[Tensor]) -> Mask:
     return Mask._of(_Mask.from_tensors(list(tensors)))
 
@@ -155,7 +178,7 @@ def _copied(tensors: Sequence[Tensor]) -> Mask:
 _pytree.register_pytree_node(
     Mask,
     lambda mask: (list(mask._tensors), tuple(mask.shape)),
-    lambda tensors, shape: Mask(shape, tensors),
+    lambda tensors, shape: Mask._with(shape, tensors),
     serialized_type_name="maskjit.Mask",
     flatten_with_keys_fn=lambda mask: (
         [(_pytree.MappingKey(name), tensor) for name, tensor in zip(_TENSORS, mask._tensors, strict=True)],

@@ -251,6 +251,29 @@ class Errors(unittest.TestCase):
             with self.subTest(pattern=pattern):
                 self.check(error, pattern, call)
 
+    def test_types_of_arguments(self):
+        query, key, value = operands()
+        attn = maskjit.compile("causal")
+        for pattern, call in (
+            ("query is a ndarray; a torch.Tensor is needed", lambda: attn(query.numpy(), key, value)),
+            ("value is a list; a torch.Tensor is needed", lambda: attn.results(query, key, [1])),
+            ("attn_mask is a Mask; a torch.Tensor is needed, or a spec with explicit",
+             lambda: attn(query, key, value, attn_mask=maskjit.Mask.full((1, 1, 50, 70)))),
+            ("scale is a str; a number is needed", lambda: attn(query, key, value, scale="1")),
+            ("q_offset is a float; an int is needed", lambda: attn(query, key, value, q_offset=1.5)),
+            ("dropout is a float; a maskjit.Dropout is needed", lambda: attn(query, key, value, dropout=0.1)),
+            ("sampling is a int; a maskjit.Sampling is needed", lambda: attn(query, key, value, sampling=3)),
+            ("spec is a int; a mask expression, a program or the path", lambda: maskjit.compile(3)),
+            ("spec is None; a mask expression", lambda: maskjit.compile(None)),
+            ("a Mask is made by Mask.from_dense", lambda: maskjit.Mask(torch.ones(2, 2))),
+            ("values is a list; a torch.Tensor is needed", lambda: maskjit.Mask.from_dense([[1]])),
+            ("shape is 3; a sequence of ints is needed", lambda: maskjit.Mask.full(3)),
+            ("a KeyIndex is made by Attention.key_index", lambda: maskjit.KeyIndex()),
+            ("query is a list; a torch.Tensor", lambda: attn.key_index([1], key)),
+        ):
+            with self.subTest(pattern=pattern):
+                self.check(TypeError, pattern, call)
+
     def test_parameters(self):
         tensors = operands()
         attn = maskjit.compile("masker m(runtime n: int, t: tensor<i32>[batch]) = local(n) & k < t[batch]")
@@ -397,7 +420,7 @@ class Tracing(unittest.TestCase):
         tensors = operands()
         for mask in (*explicit_masks(50, 70), maskjit.Mask.empty((1, 1, 50, 70))):
             want = attn(*tensors, m=mask)
-            copy = maskjit.Mask(mask.shape, [t.clone() for t in mask._tensors])
+            copy = maskjit.Mask._with(mask.shape, [t.clone() for t in mask._tensors])
             self.assertTrue(torch.equal(attn(*tensors, m=copy), want))
             self.assertEqual(copy, mask)
         header, words, _, _ = explicit_masks(50, 70)[0]._tensors

@@ -215,7 +215,7 @@ class Indexes(unittest.TestCase):
 
 def copy_of(index):
     """The same index by a copy of its handle, as tracers make them."""
-    copy = maskjit.KeyIndex(index._held)
+    copy = maskjit.KeyIndex._of(index._held)
     copy._handle = index._handle.clone()
     return copy
 

@@ -35,6 +35,10 @@ def main():
     causal = maskjit.compile("causal")
     runtime = maskjit.compile("masker m(runtime n: int) = causal() & local(n)")
     packed = maskjit.compile("masker m(document: tensor<i32>[batch, kv_len]) = document[batch, q] == document[batch, k]")
+    explicit = maskjit.compile("masker m(m: tensor<bit>[batch, num_heads, q_len, kv_len]) = explicit(m)")
+    bits = maskjit.Mask.full((1, 1, 1, 1))
+    paged = maskjit.compile("top_k(1, by = page_bound(16))")
+    index = paged.key_index(x, x)
     sdpa = torch.nn.functional.scaled_dot_product_attention
     calls = {
         "torch.ops.maskjit.attention": lambda: operator(x, x, x, "causal"),
@@ -42,6 +46,8 @@ def main():
         "attn(q, k, v, attn_mask=...)": lambda: causal(x, x, x, attn_mask=mask),
         "attn(q, k, v, n=4)": lambda: runtime(x, x, x, n=4),
         "attn(q, k, v, document=...)": lambda: packed(x, x, x, document=document),
+        "attn(q, k, v, m=Mask)": lambda: explicit(x, x, x, m=bits),
+        "attn(q, k, v, index=...)": lambda: paged(x, x, x, index=index),
         "attn.results(q, k, v), 2 results": lambda: causal.results(x, x, x),
         "torch: scaled_dot_product_attention": lambda: sdpa(x, x, x, is_causal=True),
         "torch: matmul": lambda: torch.matmul(x, x.mT),
