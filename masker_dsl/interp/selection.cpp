@@ -226,20 +226,19 @@ class Selection {
         if (w_[j] != 0) largest = std::max(largest, rows_.logit(j));
       }
       double sum = 0, squares = 0, total = 0;
-      for (const Candidate& c : sampled) sum += std::exp(c.score - largest);
-      const double n = static_cast<double>(sampled.size());
       for (const Candidate& c : sampled) {
-        const double off = std::exp(c.score - largest) - sum / n;
-        squares += off * off;
+        const double u = std::exp(c.score - largest);
+        sum += u;
+        squares += u * u;
       }
       for (int64_t j = 0; j < inputs_.shape.kv_len; ++j) {
         if (w_[j] != 0) total += std::exp(rows_.logit(j) - largest) / w_[j];
       }
       total += sum / p0;
-      const double sigma = std::sqrt(squares / (n - 1));
-      const double wanted =
-          !(total > 0) ? r : normal_quantile_above(delta) * sigma * r / (epsilon * total);
-      b = std::clamp(std::ceil(wanted * wanted), n0, r);
+      const double tolerated = epsilon * total / normal_quantile_above(delta / 2);
+      const double second_moment = r * squares / static_cast<double>(sampled.size());
+      const double wanted = r / (1 + tolerated * tolerated / second_moment);
+      if (total > 0 && second_moment > 0) b = std::clamp(std::ceil(wanted), n0, r);
     }
     const double p = static_cast<double>(static_cast<float>(b) / static_cast<float>(r));
     take(sample(s, Draw::Sample, p), p);

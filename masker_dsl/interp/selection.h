@@ -14,12 +14,13 @@
 //              whose candidates have more than the share p of the sum of u; all if there is none
 //   random(r)  every candidate with draw < floor(r 2^32); weight r
 //   adaptive   R candidates; all of them if R < 2. A base sample: those with draw < floor(n0 / R
-//              2^32), n0 = base, or floor(base R) for a share, from 2 to R. sigma: the standard
-//              deviation of u over the sample (n - 1 in the denominator); D = sum of u / w over the
-//              active entries + sum of u over the sample * R / n0; z: what a standard normal
-//              exceeds with probability delta. b = (z sigma R / (epsilon D))^2 rounded up, from n0
-//              to R; R if the sample has less than two entries. Taken: those with draw < floor(b /
-//              R 2^32), weight b / R.
+//              2^32), n0 = base, or floor(base R) for a share, from 2 to R. u2: the mean of u^2
+//              over the sample; D = sum of u / w over the active entries + sum of u over the sample
+//              * R / n0; z: what a standard normal exceeds with probability delta / 2. The error of
+//              the estimate of D from draws with probability b / R has the variance R u2 (R / b -
+//              1); b = R / (1 + (epsilon D / z)^2 / (R u2)) rounded up, from n0 to R, makes epsilon
+//              D z standard deviations (docs/adr/0006). b = R if the sample has less than two
+//              entries. Taken: those with draw < floor(b / R 2^32), weight b / R.
 //   magic_pig  the candidates that share a code with the query; weights are given
 //
 // The score `logits` is that of interp/attention.h, additive mask included. Whole pages are taken

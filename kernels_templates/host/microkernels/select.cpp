@@ -370,22 +370,20 @@ int64_t mj_adaptive_budget(const float* x, float factor, const uint64_t* active,
     return double{exp2_scalar(__builtin_fmaf(x[key], factor, -reference))};
   };
   double sum = 0, squares = 0, total = 0;
-  for_each_key(sample, words, [&](int64_t key) { sum += u(key); });
-  const double mean = sum / static_cast<double>(sampled);
   for_each_key(sample, words, [&](int64_t key) {
-    const double off = u(key) - mean;
-    squares += off * off;
+    const double e = u(key);
+    sum += e;
+    squares += e * e;
   });
   for_each_key(active, words, [&](int64_t key) {
     total += weights == nullptr ? u(key) : u(key) / double{weights[key]};
   });
   const double r = static_cast<double>(candidates);
-  const float share = static_cast<float>(base) / static_cast<float>(candidates);
-  total += sum / double{share};
-  const double sigma = __builtin_sqrt(squares / static_cast<double>(sampled - 1));
-  const double root = normal_quantile_above(double{delta}) * sigma * r / (double{epsilon} * total);
-  const double wanted = __builtin_ceil(root * root);
-  if (!(total > 0) || !(wanted < r)) return candidates;
+  total += sum / double{static_cast<float>(base) / static_cast<float>(candidates)};
+  const double tolerated = double{epsilon} * total / normal_quantile_above(double{delta} / 2);
+  const double second_moment = r * squares / static_cast<double>(sampled);
+  const double wanted = __builtin_ceil(r / (1 + tolerated * tolerated / second_moment));
+  if (!(total > 0) || !(second_moment > 0) || !(wanted < r)) return candidates;
   return wanted < static_cast<double>(base) ? base : static_cast<int64_t>(wanted);
 }
 
