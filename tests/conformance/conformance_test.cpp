@@ -28,7 +28,8 @@ std::vector<std::shared_ptr<Executor>> executors() {
   all.push_back(emulator_executor("sm_80"));
   all.push_back(emulator_executor("sm_80", "nvptx/attention_forward"));
   all.push_back(emulator_executor("sm_80", "nvptx/attention_reference"));
-  for (const char* target : {"sm_86", "sm_90a", "sm_120a"}) all.push_back(emulator_executor(target));
+  for (const char* target : {"sm_86", "sm_90a", "sm_120a"})
+    all.push_back(emulator_executor(target));
   return all;
 }
 
