@@ -25,7 +25,7 @@ int64_t mj_scorer_scratch(const MjScorer* scorer) {
       return align64(int64_t{4} * n.groups() * n.padded());
     }
     case MJ_SCORER_LSH:
-      return align64(LshPrepared::at(LshNumbers(scorer), nullptr).bytes);
+      return LshPrepared(LshNumbers(scorer)).bytes;
     default:
       return 0;
   }

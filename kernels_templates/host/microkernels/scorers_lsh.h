@@ -23,28 +23,17 @@ struct LshQuery {
   float norm;            // |q~|
   float centre_product;  // <q~, centre>
 };
+// A prepared query: LshQuery, then its codes and what they are made from.
 struct LshPrepared {
-  LshQuery* query;
-  uint64_t* codes;
-  uint64_t* signs;
-  float* centred;
-  float* projected;
-  int64_t bytes;
+  int64_t signs, centred, projected, bytes;  // offsets; the codes are at 64
 
-  MJ_MEMBER static LshPrepared at(const LshNumbers& n, void* prepared) {
-    char* base = static_cast<char*>(prepared);
-    LshPrepared p;
-    p.query = reinterpret_cast<LshQuery*>(base);
-    int64_t bytes = 64;
-    p.codes = reinterpret_cast<uint64_t*>(base + bytes);
-    bytes += align64(int64_t{8} * n.tables);
-    p.signs = reinterpret_cast<uint64_t*>(base + bytes);
-    bytes += align64(8 * n.sign_words());
-    p.centred = reinterpret_cast<float*>(base + bytes);
-    bytes += align64(int64_t{4} * round_up(n.head_dim, kLanes));
-    p.projected = reinterpret_cast<float*>(base + bytes);
-    p.bytes = bytes + int64_t{4} * n.projections();
-    return p;
+  MJ_MEMBER explicit LshPrepared(const LshNumbers& n)
+      : signs(64 + align64(int64_t{8} * n.tables)),
+        centred(signs + align64(8 * n.sign_words())),
+        projected(centred + align64(int64_t{4} * round_up(n.head_dim, kLanes))),
+        bytes(align64(projected + int64_t{4} * n.projections())) {}
+  MJ_MEMBER static const uint64_t* codes(const void* prepared) {
+    return reinterpret_cast<const uint64_t*>(static_cast<const char*>(prepared) + 64);
   }
 };
 
@@ -81,15 +70,21 @@ MJ_INLINE const float* lsh_state(const MjScorer* scorer, int32_t batch, int32_t 
 MJ_OUTLINE void prepare_lsh(const MjScorer* scorer, int32_t batch, int32_t head, const float* query,
                             void* prepared) {
   const LshNumbers n(scorer);
-  const LshPrepared p = LshPrepared::at(n, prepared);
+  const LshPrepared at(n);
+  char* base = static_cast<char*>(prepared);
+  LshQuery* lengths = static_cast<LshQuery*>(prepared);
+  uint64_t* codes = reinterpret_cast<uint64_t*>(base + 64);
+  uint64_t* signs = reinterpret_cast<uint64_t*>(base + at.signs);
+  float* centred = reinterpret_cast<float*>(base + at.centred);
+  float* projected = reinterpret_cast<float*>(base + at.projected);
   const float* centre = lsh_state(scorer, batch, head) + 1;
-  for (int d = 0; d < n.head_dim; ++d) p.centred[d] = query[d] - centre[d];
-  p.query->norm = __builtin_sqrtf(dot(p.centred, p.centred, n.head_dim));
-  p.query->centre_product = dot(p.centred, centre, n.head_dim);
-  product(p.centred, 0, static_cast<const float*>(scorer->rows[2].data), n.projections(),
-          p.projected, n.projections(), 1, n.projections(), n.head_dim);
-  pack_signs(p.projected, n.projections(), p.signs);
-  for (int t = 0; t < n.tables; ++t) p.codes[t] = code_at(p.signs, t, n.bits);
+  for (int d = 0; d < n.head_dim; ++d) centred[d] = query[d] - centre[d];
+  lengths->norm = __builtin_sqrtf(dot(centred, centred, n.head_dim));
+  lengths->centre_product = dot(centred, centre, n.head_dim);
+  product(centred, 0, static_cast<const float*>(scorer->rows[2].data), n.projections(), projected,
+          n.projections(), 1, n.projections(), n.head_dim);
+  pack_signs(projected, n.projections(), signs);
+  for (int t = 0; t < n.tables; ++t) codes[t] = code_at(signs, t, n.bits);
 }
 
 template <typename Code>
@@ -128,7 +123,7 @@ struct LshMatches {
 MJ_OUTLINE void score_lsh(const MjScorer* scorer, int32_t batch, int32_t head, const void* prepared,
                           int64_t begin, int32_t count, float* scores) {
   const LshNumbers n(scorer);
-  const uint64_t* codes = LshPrepared::at(n, const_cast<void*>(prepared)).codes;
+  const uint64_t* codes = LshPrepared::codes(prepared);
   switch (mj_lsh_code_bytes(n.bits)) {
     case 1:
       return score_rows(LshMatches<uint8_t>{scorer, batch, head, codes}, begin, count, scores);
