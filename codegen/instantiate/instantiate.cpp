@@ -166,7 +166,7 @@ void specialise(const ir::Program& program, const analysis::TileFunctions& tiles
       {"mj_dropout", problem.dropout},
       {"mj_by_head", depends_on_head(tiles)},
       {"mj_range_count", tiles.range_count},
-      {"mj_keep_words", has_keep_words(program, problem)},
+      {"mj_keep_words", !target.is_host() && has_keep_words(program, problem)},
       {"mj_stage_count", static_cast<int64_t>(program.stages.size())},
       {"mj_stage_rules",
        by_stage(program, [](const ir::Stage& stage) { return rule_of(stage.rule); })},
