@@ -1,0 +1,156 @@
+// Which device template a problem gets and why not another, and how its kernels are launched.
+#include <gtest/gtest.h>
+
+#include "codegen/spec/device_templates.h"
+#include "kernels_templates/include/device_abi.h"
+#include "masker_dsl/driver/driver.h"
+
+namespace maskjit::codegen {
+namespace {
+
+driver::BoundProgram bind(const char* source) {
+  driver::CheckedSource checked = driver::check("test.masker", source);
+  diag::DiagnosticEmitter diagnostics;
+  return *driver::bind(*checked.program, {}, diagnostics);
+}
+
+ProblemSpec problem_of(MjElement element, int head_dim, bool short_queries) {
+  ProblemSpec problem;
+  problem.element = element;
+  problem.head_dim = problem.head_dim_v = head_dim;
+  problem.short_queries = short_queries;
+  return problem;
+}
+
+Selection select(const ProblemSpec& problem, const char* target = "sm_80",
+                 const char* source = "attention main() { mask causal() }") {
+  return select_template(bind(source).program, problem, *Target::parse(target));
+}
+
+TEST(DeviceSelection, TakesTheFirstThatCan) {
+  const Selection decode = select(problem_of(MJ_BF16, 128, true));
+  ASSERT_TRUE(decode.spec);
+  EXPECT_EQ(decode.spec->template_name, "nvptx/attention_decode");
+
+  const Selection forward = select(problem_of(MJ_BF16, 128, false));
+  ASSERT_TRUE(forward.spec);
+  EXPECT_EQ(forward.spec->template_name, "nvptx/attention_forward");
+  bool said_why = false;
+  for (const Refusal& refusal : forward.refused) {
+    if (refusal.template_name != "nvptx/attention_decode") continue;
+    said_why = refusal.reason.find("more than 16 query rows share a key head") == 0;
+  }
+  EXPECT_TRUE(said_why);
+}
+
+TEST(DeviceSelection, RefusesNothingButWhatNoLaunchHolds) {
+  ProblemSpec dense = problem_of(MJ_F32, 64, true);
+  dense.dense_results = true;
+  EXPECT_EQ(select(dense).spec->template_name, "nvptx/attention_reference");
+  EXPECT_EQ(select(problem_of(MJ_F16, 300, false)).spec->template_name,
+            "nvptx/attention_reference");
+
+  ProblemSpec dropped = problem_of(MJ_BF16, 64, false);
+  dropped.dropout = MJ_DROPOUT;
+  EXPECT_EQ(select(dropped).spec->template_name, "nvptx/attention_forward");
+
+  ProblemSpec bits = problem_of(MJ_BF16, 64, false);
+  bits.tensors.resize(1);
+  EXPECT_EQ(select(bits, "sm_120a",
+                   "attention main(m: tensor<bit>[q_len, kv_len]) { mask m[q_index, k] }")
+                .spec->template_name,
+            "nvptx/attention_forward");
+
+  std::string many = "attention main(";
+  for (int i = 0; i < mj_max_device_tensors + 1; ++i)
+    many += (i == 0 ? "t" : ", t") + std::to_string(i) + ": tensor<i32>[kv_len]";
+  many += ") { mask k <= q";
+  for (int i = 0; i < mj_max_device_tensors + 1; ++i)
+    many += " & t" + std::to_string(i) + "[k] > 0";
+  many += " }";
+  ProblemSpec wide = problem_of(MJ_BF16, 64, false);
+  wide.tensors.resize(mj_max_device_tensors + 1);
+  const Selection none = select(wide, "sm_80", many.c_str());
+  EXPECT_FALSE(none.spec);
+  EXPECT_NE(none.refused.back().reason.find("the parameters of a launch hold"), std::string::npos);
+}
+
+TEST(DeviceSelection, FitsTheSharedMemoryOfEveryDevice) {
+  for (const std::string& target : Target::device_names()) {
+    for (const MjElement element : {MJ_F32, MJ_BF16}) {
+      for (int head_dim = 1; head_dim <= 256; ++head_dim) {
+        for (const bool is_short : {false, true}) {
+          const Selection selection =
+              select(problem_of(element, head_dim, is_short), target.c_str());
+          ASSERT_TRUE(selection.spec);
+          EXPECT_NE(selection.spec->template_name, "nvptx/attention_reference")
+              << target << " D " << head_dim;
+          EXPECT_LE(selection.spec->shared_memory, Target::parse(target)->shared_memory_limit());
+        }
+      }
+    }
+  }
+}
+
+TEST(DeviceLaunch, HasNothingToDoWithoutRows) {
+  const KernelSpec spec = *select(problem_of(MJ_BF16, 128, true)).spec;
+  EXPECT_EQ(device_launch(spec, {1, 8, 2, 0, 100}, 108).step_count, 0);
+  EXPECT_EQ(device_launch(spec, {0, 8, 2, 1, 100}, 108).step_count, 0);
+}
+
+TEST(DeviceLaunch, OfTheForwardKernelIsABlockAQueryTile) {
+  const KernelSpec spec = *select(problem_of(MJ_BF16, 128, false)).spec;
+  const DeviceLaunch launch = device_launch(spec, {2, 8, 2, 129, 1000}, 108);
+  ASSERT_EQ(launch.step_count, 1);
+  EXPECT_STREQ(launch.steps[0].entry, "mj_attention");
+  EXPECT_EQ(launch.steps[0].blocks, 2 * 2 * 8);
+  EXPECT_EQ(launch.steps[0].threads, 128);
+  EXPECT_EQ(launch.splits, 1);
+  EXPECT_EQ(launch.workspace_bytes, 0);
+}
+
+TEST(DeviceLaunch, SplitsFewRowsOverTheDevice) {
+  const KernelSpec spec = *select(problem_of(MJ_BF16, 128, true)).spec;
+  for (const int multiprocessors : {1, 46, 108, 132, 170}) {
+    for (const int64_t kv_heads : {1, 8, 32}) {
+      for (const int64_t kv_len : {0, 1, 300, 4096, 131072}) {
+        for (const int64_t q_len : {1, 3, 16}) {
+          const LaunchShape shape = {2, kv_heads, kv_heads, q_len, kv_len};
+          const DeviceLaunch launch = device_launch(spec, shape, multiprocessors);
+          const int64_t blocks = 2 * kv_heads;
+          const int64_t tiles = (kv_len + spec.tile_k - 1) / spec.tile_k;
+          ASSERT_GE(launch.splits, 1);
+          ASSERT_LE(launch.splits, static_cast<int>(mj_max_device_splits));
+          EXPECT_EQ(launch.steps[0].blocks, blocks * launch.splits);
+          if (launch.splits > 1) {
+            EXPECT_GE(tiles / launch.splits, 4);
+            ASSERT_EQ(launch.step_count, 2);
+            EXPECT_STREQ(launch.steps[1].entry, "mj_merge");
+            EXPECT_EQ(launch.steps[1].blocks, blocks * q_len);
+            EXPECT_EQ(launch.workspace_bytes, launch.splits * blocks * q_len * (128 + 4) * 4);
+          } else {
+            EXPECT_EQ(launch.step_count, 1);
+            EXPECT_EQ(launch.workspace_bytes, 0);
+          }
+          // Long enough keys keep nine of ten multiprocessors at work.
+          if (tiles / 4 >= multiprocessors) {
+            const int64_t waves = (blocks * launch.splits + multiprocessors - 1) / multiprocessors;
+            EXPECT_GE(10 * blocks * launch.splits, 8 * waves * multiprocessors)
+                << multiprocessors << " " << kv_heads << " " << launch.splits;
+          }
+        }
+      }
+    }
+  }
+}
+
+// 24 heads share a key head: blocks of 16 rows, and their rest.
+TEST(DeviceLaunch, PacksHeadsIntoBlocksOfRows) {
+  const KernelSpec spec = *select(problem_of(MJ_BF16, 64, true)).spec;
+  EXPECT_EQ(device_launch(spec, {1, 24, 1, 1, 64}, 1).steps[0].blocks, 2);
+  EXPECT_EQ(device_launch(spec, {1, 24, 1, 5, 64}, 1).steps[0].blocks, 8);
+  EXPECT_EQ(device_launch(spec, {1, 4, 2, 40, 64}, 1).steps[0].blocks, 2 * 3 * 2);
+}
+
+}  // namespace
+}  // namespace maskjit::codegen
