@@ -15,9 +15,10 @@ import sys
 import tempfile
 import time
 
-# FlexAttention's first calls compile in this run, not in an earlier one.
+# First calls compile in this run, not in an earlier one.
 _inductor_cache = tempfile.TemporaryDirectory(prefix="inductor-")
 os.environ["TORCHINDUCTOR_CACHE_DIR"] = _inductor_cache.name
+os.environ.setdefault("MASKJIT_CACHE", "off")
 
 import torch
 
