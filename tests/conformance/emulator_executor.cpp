@@ -4,60 +4,13 @@
 
 #include "codegen/compile.h"
 #include "codegen/spec/device_templates.h"
-#include "kernels_templates/include/device_abi.h"
 #include "runtime/device/emulator/launch.h"
+#include "tests/conformance/device_arguments.h"
 #include "tests/conformance/emulator_launch.h"
 #include "tests/conformance/executor.h"
 
 namespace maskjit::conformance {
 namespace {
-
-// Device addresses of host buffers.
-class AddressMap {
- public:
-  void add(const void* host, size_t bytes, emulator::DeviceAddress device) {
-    entries_.push_back({reinterpret_cast<uintptr_t>(host), bytes, device});
-  }
-  template <typename T>
-  T* translate(T* host) const {
-    const auto address = reinterpret_cast<uintptr_t>(host);
-    for (const Entry& e : entries_) {
-      if (address >= e.host && address < e.host + e.bytes)
-        return reinterpret_cast<T*>(e.device + (address - e.host));
-    }
-    return nullptr;
-  }
-
- private:
-  struct Entry {
-    uintptr_t host;
-    size_t bytes;
-    emulator::DeviceAddress device;
-  };
-  std::vector<Entry> entries_;
-};
-
-MjDeviceArgs translate(const Problem& problem, const MjAttentionArgs& args, const AddressMap& map) {
-  MjDeviceArgs device{};
-  device.attention = args;
-  MjAttentionArgs& a = device.attention;
-  for (MjOperand* x :
-       {&a.query, &a.key, &a.value, &a.output, &a.additive, &a.numerator, &a.weights})
-    x->data = map.translate(x->data);
-  for (float** x : {&a.lse, &a.row_max, &a.denominator}) *x = map.translate(*x);
-  a.scalars = nullptr;
-  a.tensors = nullptr;
-  std::copy(problem.scalars().begin(), problem.scalars().end(), device.scalars);
-  for (size_t i = 0; i < problem.tensors().size(); ++i) {
-    MjTensor tensor = problem.tensors()[i];
-    for (const void** x : {&tensor.data, &tensor.block_min, &tensor.block_max})
-      *x = map.translate(*x);
-    tensor.weight_start = map.translate(tensor.weight_start);
-    tensor.weights = map.translate(tensor.weights);
-    device.tensors[i] = tensor;
-  }
-  return device;
-}
 
 // What the performance tests look at, over the kernels of a launch.
 void add(const emulator::Counts& step, emulator::Counts& total) {

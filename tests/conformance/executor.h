@@ -30,4 +30,7 @@ std::unique_ptr<Executor> jit_executor(const std::string& target, int opt_level,
 std::unique_ptr<Executor> emulator_executor(const std::string& target,
                                             const std::string& template_name = {});
 
+// The same on the first GPU, by the CUDA driver.
+std::unique_ptr<Executor> cuda_executor(const std::string& template_name = {});
+
 }  // namespace maskjit::conformance

@@ -41,7 +41,19 @@ struct Event {
 };
 struct Pool {};
 
-thread_local std::vector<CUcontext> current;
+// The contexts of a thread. Without a destructor: devices may be closed when a thread's objects are
+// already gone.
+struct ContextStack {
+  std::array<CUcontext, 64> items;
+  size_t count;
+
+  bool empty() const { return count == 0; }
+  CUcontext back() const { return items.at(count - 1); }
+  void push_back(CUcontext context) { items.at(count++) = context; }
+  void pop_back() { --count; }
+  void clear() { count = 0; }
+};
+thread_local ContextStack current;
 
 template <typename Handle>
 Handle handle_of(void* object) {
@@ -69,7 +81,9 @@ class Fake final : public FakeCuda {
     const std::lock_guard lock(mutex);
     return std::exchange(state.calls, {});
   }
-  std::vector<CUcontext> contexts() const override { return current; }
+  std::vector<CUcontext> contexts() const override {
+    return {current.items.begin(), current.items.begin() + static_cast<ptrdiff_t>(current.count)};
+  }
   CUcontext create_context() override {
     const std::lock_guard lock(mutex);
     state.others.push_back(std::make_unique<Context>());
