@@ -42,6 +42,9 @@ struct AdditiveMask {
   std::span<const double> values;
   std::array<int64_t, 4> extents{1, 1, 1, 0};
   bool boolean = false;
+  // The lowest finite number of the mask's type, which masks are often filled with: selectors (not
+  // attention) take entries at or below it for excluded.
+  double lowest = -std::numeric_limits<double>::infinity();
 };
 
 struct AttentionInputs {

@@ -17,6 +17,11 @@ class Rows {
            (boolean_ ? additive_[j] != 0
                      : additive_[j] != -std::numeric_limits<double>::infinity());
   }
+  // The same for selectors (AdditiveMask::lowest).
+  bool may_choose(int64_t j) const {
+    return additive_ == nullptr ||
+           (boolean_ ? additive_[j] != 0 : !(additive_[j] <= inputs_.additive->lowest));
+  }
   // The score of the scaled product, and the additive mask.
   double logit(int64_t j);
   const double* value(int64_t j) const { return value_ + j * inputs_.shape.value_dim; }

@@ -73,7 +73,7 @@ class Selection {
     query_ = i;
     w_ = weights_.data() + rows_.index() * inputs_.shape.kv_len;
     for (int64_t j = 0; j < inputs_.shape.kv_len; ++j)
-      allowed_[static_cast<size_t>(j)] = rows_.allows(j) && holds(mask_, j);
+      allowed_[static_cast<size_t>(j)] = rows_.may_choose(j) && holds(mask_, j);
     for (size_t s = 0; s < program_.stages.size(); ++s) run_stage(s);
   }
 

@@ -3,7 +3,8 @@
 // which weights, from its definition: every row on its own, its stages in order, all candidates
 // sorted. Every kernel that selects is compared with it.
 //
-// An entry is allowed if C holds and the additive mask does not exclude it. The candidates of a
+// An entry is allowed if C holds and the additive mask does not exclude it: by -inf, False, or the
+// lowest finite number of its type. The candidates of a
 // stage are the allowed entries that no stage before made active.
 //
 //   static     the allowed entries of its mask; weight 1, or what an explicit mask says. The

@@ -167,10 +167,14 @@ MJ_OUTLINE uint64_t limit_word(const Row& row, int64_t word) {
 
 MJ_OUTLINE uint64_t additive_word(const Row& row, int64_t word, int count) {
   const void* additive = row_of(row.args->additive, mj_additive, row.batch, row.head, row.query);
+  // Masks are often filled with the lowest finite number instead of -inf.
+  const float lowest = mj_additive == MJ_F16    ? -65504.0f
+                       : mj_additive == MJ_BF16 ? -0x1.FEp127f
+                                                : -__FLT_MAX__;
   uint64_t bits = 0;
 #pragma clang loop vectorize(disable) unroll(disable)
   for (int j = 0; j < count; ++j) {
-    const bool allows = load_additive(additive, word * 64 + j) != kNegativeInfinity;
+    const bool allows = !(load_additive(additive, word * 64 + j) <= lowest);
     bits |= uint64_t{allows} << j;
   }
   return bits;

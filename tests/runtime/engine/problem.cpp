@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <atomic>
+#include <cfloat>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -288,10 +289,14 @@ void expect_reference(const Engine& engine, const Problem& p) {
     std::vector<int64_t> shape = p.additive_shape;
     if (shape.empty()) shape = {p.batch, p.num_heads, p.q_len, p.kv_len};
     additive = Tensor(*p.additive, shape, p.layout);
+    const double lowest = *p.additive == ElementType::F16    ? -65504
+                          : *p.additive == ElementType::BF16 ? -0x1.FEp127
+                                                             : -double{FLT_MAX};
+    const double excluded = p.additive_is_finite ? lowest : -INFINITY;
     for (int64_t i = 0; i < additive.size(); ++i) {
       const bool out = random() % 3 == 0;
       additive.set(i, *p.additive == ElementType::Bool ? (out ? 0.0 : 1.0)
-                      : out                            ? -INFINITY
+                      : out                            ? excluded
                                                        : normal(random));
     }
     inputs.additive_mask = additive.view();
@@ -300,6 +305,7 @@ void expect_reference(const Engine& engine, const Problem& p) {
     mask.values = additive_values;
     std::copy(shape.begin(), shape.end(), mask.extents.begin());
     mask.boolean = *p.additive == ElementType::Bool;
+    mask.lowest = lowest;
     reference.additive = mask;
   }
   const ir::Function& function = attention->state().bound.program.function;

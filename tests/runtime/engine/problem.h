@@ -48,6 +48,7 @@ struct Problem {
   Layout layout = Layout::HeadsFirst;
   std::optional<ElementType> additive = {};
   std::vector<int64_t> additive_shape = {};  // empty: [B, Hq, Lq, Lk]
+  bool additive_is_finite = false;           // the lowest finite number excludes instead of -inf
   Values runtime = {};
   std::map<std::string, Tensor> tensors = {};
   std::map<std::string, Mask> masks = {};

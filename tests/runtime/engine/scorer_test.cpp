@@ -106,8 +106,13 @@ TEST_P(Scorers, HalfPrecisionAndLayouts) {
 
 TEST_P(Scorers, AdditiveMasks) {
   Problem p = problem();
-  p.additive = ElementType::F32;
-  expect(p);
+  for (const ElementType additive : {ElementType::F32, ElementType::BF16, ElementType::F16}) {
+    for (const bool finite : {false, true}) {
+      p.additive = additive;
+      p.additive_is_finite = finite;
+      expect(p);
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Scorers, ::testing::ValuesIn(kCases),
