@@ -31,9 +31,9 @@ TEST(Plan, OfASequence) {
            channels(table = table, bits = 16)
 scores   exact, of every candidate: 4 bytes a key, of the rows of a block at a time
 limit    k <= q -> candidates, 1 bit a key
-stage 0  static: k < 4 | k % 7 == 0 -> active keys
+stage 0  static: k % 7 == 0 | k < 4 -> active keys
 stage 1  top_k(n = n) by logits: scores -> threshold -> active keys
-stage 2  top_k(n = share(10%, kv_len)) by page_bound: index -> scores of pages -> threshold -> active keys
+stage 2  top_k(n = floor(0.1 * kv_len)) by page_bound: index -> scores of pages -> threshold -> active keys
 stage 3  top_p(p = 0.5) by channels: index -> scores of candidates -> threshold -> active keys
 stage 4  adaptive(base = 0.05, epsilon = 0.25, delta = 0.25): base sample and its scores -> budget -> draws -> active keys, a weight a key
 attend   over the active keys, keys and values read where they are
