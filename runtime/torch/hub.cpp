@@ -85,7 +85,7 @@ const Attention& attention_of(const std::string& mask, bool explicit_mask) {
   return find_spec({program, "", "", ""}).attention;
 }
 
-// From torch's generator, so that torch::manual_seed repeats what is dropped.
+// From torch's generator, so that torch::manual_seed repeats what is dropped and drawn.
 uint64_t draw_seed() {
   return static_cast<uint64_t>(at::empty({1}, at::kLong).random_().item<int64_t>());
 }
@@ -93,7 +93,8 @@ uint64_t draw_seed() {
 struct Call {
   const at::Tensor &queries, &keys, &values, &attention_mask;
   double scaling;
-  double dropout;  // 0 unless training
+  double dropout;      // 0 unless training
+  bool draws = false;  // some masker samples
 };
 
 std::vector<at::Tensor> results(const Call& call, const std::string& spec,
@@ -109,6 +110,7 @@ std::vector<at::Tensor> results(const Call& call, const std::string& spec,
   if (call.dropout > 0) {
     options.dropout = Dropout{draw_seed(), 0, call.dropout, true};
   }
+  if (call.draws) options.sampling.seed = draw_seed();
   if (mask) {
     const std::vector<int64_t> wanted = {call.queries.size(0), call.queries.size(1),
                                          call.queries.size(2), call.keys.size(2)};
@@ -185,7 +187,7 @@ ResearchAttention ResearchAttention::create_from_config(const std::vector<Masker
   }
   if (spec.empty()) spec = "full()";
   (void)attention_of(spec, false);  // what is wrong with it is said here
-  return ResearchAttention(std::move(spec));
+  return ResearchAttention(std::move(spec), samplers > 0);
 }
 
 MaskedOutput ResearchAttention::custom_attention(bool training, const at::Tensor& queries,
@@ -193,7 +195,8 @@ MaskedOutput ResearchAttention::custom_attention(bool training, const at::Tensor
                                                  const at::Tensor& attention_mask, double scaling,
                                                  double dropout,
                                                  bool return_attention_weights) const {
-  const Call call = {queries, keys, values, attention_mask, scaling, training ? dropout : 0.0};
+  const Call call = {queries, keys, values, attention_mask, scaling, training ? dropout : 0.0,
+                     draws_};
   return masked_output(call, spec_, std::nullopt, return_attention_weights);
 }
 

@@ -84,8 +84,9 @@ class MASKJIT_TORCH_API ResearchAttention {
   const std::string& spec() const { return spec_; }
 
  private:
-  explicit ResearchAttention(std::string spec) : spec_(std::move(spec)) {}
+  ResearchAttention(std::string spec, bool draws) : spec_(std::move(spec)), draws_(draws) {}
   std::string spec_;
+  bool draws_;  // with a seed from torch's generator at each call
 };
 
 }  // namespace maskjit::torch::hub

@@ -1,6 +1,8 @@
 // sparse-attention-hub's surface in C++; its formulas are replayed from Python (hub_test.py).
 #include "runtime/torch/hub.h"
 
+#include <ATen/Context.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/zeros.h>
@@ -77,6 +79,35 @@ TEST(TorchHub, SharesAreExact) {
   EXPECT_EQ(spec_of(0.00188), "local(0.188%)");
   EXPECT_EQ(spec_of(2e-7), "local(0.00002%)");
   EXPECT_THROW((void)spec_of(INFINITY), c10::ValueError);
+}
+
+TEST(TorchHub, SamplingDrawsAnewAtEachCall) {
+  const Tensors t;
+  const auto attention =
+      ResearchAttention::create_from_config({Sink{int64_t{4}}, RandomSampling{0.5}});
+  const auto weights = [&] {
+    return attention.custom_attention(false, t.queries, t.keys, t.values, {}, kScaling, 0.0, true)
+        .weights;
+  };
+  at::manual_seed(3);
+  const at::Tensor first = weights();
+  EXPECT_GT(difference(first, weights()), 0);
+  at::manual_seed(3);
+  EXPECT_EQ(difference(first, weights()), 0);
+  const at::Tensor drawn = first.slice(3, 4);
+  const double kept = drawn.ne(0).sum().item<double>() / static_cast<double>(drawn.numel());
+  EXPECT_NEAR(kept, 0.5, 0.05);  // of 2592
+  EXPECT_EQ(first.slice(3, 0, 4).eq(0).sum().item<int64_t>(), 0);
+}
+
+TEST(TorchHub, OracleTopK) {
+  const Tensors t;
+  const auto attention =
+      ResearchAttention::create_from_config({Sink{int64_t{4}}, OracleTopK{int64_t{5}}});
+  const at::Tensor weights =
+      attention.custom_attention(false, t.queries, t.keys, t.values, {}, kScaling, 0.0, true)
+          .weights;
+  EXPECT_EQ(difference(weights.ne(0).sum(-1), at::full({2, 4, 9}, 9)), 0);
 }
 
 TEST(TorchHub, DropoutInTraining) {
