@@ -401,11 +401,20 @@ MJ_OUTLINE void run_magic_pig(const Row& row, int stage) {
   const MjScorer* scorer = &row.args->stages[stage].scorer;
   estimate(row, scorer);
   mj_choose_positive(s.estimates, s.candidates, row.words, s.chosen);
-  dot(row, s.chosen, s.estimates);
+  // Where scores are products, they serve the weights and attention.
+  const bool shared = keeps_products(row.args);
+  const float* products = shared ? row.x : s.estimates;
+  if (!shared) {
+    dot(row, s.chosen, s.estimates);
+  } else if (!needs_all_scores()) {
+    uint64_t* wanted = static_cast<uint64_t*>(s.select);
+    for (int64_t w = 0; w < row.words; ++w) wanted[w] = s.chosen[w];
+    need_scores(row, wanted);
+  }
   const int64_t count = mj_list_bits(s.chosen, row.words, s.list);
   for (int64_t i = 0; i < count; ++i) {
     const int32_t k = s.list[i];
-    s.weights[k] = mj_lsh_weight(scorer, row.batch, row.kv_head, s.prepared, k, s.estimates[k]);
+    s.weights[k] = mj_lsh_weight(scorer, row.batch, row.kv_head, s.prepared, k, products[k]);
     if (!(s.weights[k] > 0.0f)) s.chosen[k / 64] &= ~(uint64_t{1} << (k % 64));
   }
   for (int64_t w = 0; w < row.words; ++w) s.active[w] |= s.chosen[w];

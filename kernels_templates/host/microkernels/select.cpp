@@ -186,27 +186,54 @@ double normal_quantile_above(double p) {
   return z;
 }
 
+// Rows that are read here and there are asked for before they are needed: memory answers many at
+// once.
+MJ_INLINE void prefetch_row(const char* row, int64_t bytes) {
+#pragma clang loop unroll(disable) vectorize(disable)
+  for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(row + at);
+}
+
+// Sixteen keys of a set.
+struct Batch {
+  const void* rows[16];
+  int64_t keys[16];
+  int count;
+};
+
 template <int kElement>
 void dot_bits(const float* query, const char* first, int64_t row_bytes, int head_dim,
               const uint64_t* bits, int64_t words, float* x) {
+  const int64_t used_bytes = int64_t{head_dim} * element_bytes(kElement);
+  Batch batches[2];
+  batches[0].count = batches[1].count = 0;
+  int current = 0;
+  const auto finish = [&](Batch& batch) __attribute__((always_inline)) {
+    if (batch.count == 0) return;
+    for (int i = batch.count; i < 16; ++i) batch.rows[i] = batch.rows[0];
+    float dots[16];
+    store(dots, products<kElement>(query, batch.rows, head_dim));
+    for (int i = 0; i < batch.count; ++i) x[batch.keys[i]] = dots[i];
+    batch.count = 0;
+  };
   for (int64_t w = 0; w < words; ++w) {
-    uint64_t rest = bits[w];
-    while (rest != 0) {
-      const void* keys[16];
-      int lanes[16];
-      int count = 0;
-      for (; rest != 0 && count < 16; rest &= rest - 1) {
-        lanes[count] = __builtin_ctzll(rest);
-        keys[count] = first + (w * 64 + lanes[count]) * row_bytes;
-        ++count;
-      }
-      for (int i = count; i < 16; ++i) keys[i] = keys[0];
-      float dots[16];
-      store(dots, products<kElement>(query, keys, head_dim));
-      for (int i = 0; i < count; ++i) x[w * 64 + lanes[i]] = dots[i];
+    for (uint64_t rest = bits[w]; rest != 0; rest &= rest - 1) {
+      Batch& batch = batches[current];
+      const int64_t key = w * 64 + __builtin_ctzll(rest);
+      const char* row = first + key * row_bytes;
+      prefetch_row(row, used_bytes);
+      batch.rows[batch.count] = row;
+      batch.keys[batch.count] = key;
+      if (++batch.count < 16) continue;
+      // The rows of the batch before have had the time of this one to arrive.
+      current ^= 1;
+      finish(batches[current]);
     }
   }
+  finish(batches[current ^ 1]);
+  finish(batches[current]);
 }
+
+constexpr int kAhead = 12;  // rows between asking for one and reading it
 
 // The sums of kCount vectors of columns from d on over all keys.
 template <int kElement, int kCount>
@@ -218,6 +245,10 @@ MJ_INLINE void add_listed_columns(const char* first, int64_t row_bytes, int head
   for (int v = 0; v < kCount; ++v) part[v] = load(sums + d + v * kLanes);
 #pragma clang loop unroll(disable)
   for (int64_t i = 0; i < count; ++i) {
+    if (i + kAhead < count && d == 0) {
+      prefetch_row(first + keys[i + kAhead] * row_bytes,
+                   int64_t{head_dim_v} * element_bytes(kElement));
+    }
     const char* row = first + keys[i] * row_bytes;
     const F32x16 weight = splat(weights[i]);
 #pragma clang loop unroll(full)
