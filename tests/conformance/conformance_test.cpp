@@ -12,7 +12,8 @@ namespace {
 
 std::vector<std::shared_ptr<Executor>> executors() {
   std::vector<std::shared_ptr<Executor>> all;
-  for (const char* name : {"forward", "decode", "reference"}) all.push_back(native_executor(name));
+  for (const char* name : {"forward", "decode", "reference", "select"})
+    all.push_back(native_executor(name));
   const std::string host = codegen::Target::host().print();
 #if __has_feature(address_sanitizer)
   // Sanitizers do not see inside of jitted code: one target is enough for what surrounds it.

@@ -40,6 +40,7 @@ class EmulatorExecutor final : public Executor {
 
   // A template asked for by name runs what another one is selected for.
   bool considers(const ProblemDescription& d) const override {
+    if (d.sequence) return false;  // devices have no kernel for those
     const bool is_short = d.q_len * (d.num_heads / d.num_kv_heads) <= 16;
     if (only_.ends_with("forward")) return is_short && !d.dense_results;
     return only_.empty() || !d.dense_results;

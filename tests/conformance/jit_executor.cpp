@@ -21,8 +21,10 @@ class JitExecutor final : public Executor {
     return name;
   }
 
-  // Templates asked for by name support every problem of the suite.
-  bool considers(const ProblemDescription&) const override { return true; }
+  // Templates asked for by name support every problem of the suite but sequences.
+  bool considers(const ProblemDescription& d) const override {
+    return !d.sequence || only_.empty();
+  }
   std::string unavailable() const override {
     return codegen::Target::executable(target_) ? "" : "this CPU cannot execute " + target_.print();
   }

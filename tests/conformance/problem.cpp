@@ -90,6 +90,23 @@ Problem::Problem(const ProblemDescription& description) : d_(description) {
   build_program();
   build_operands();
   build_tensors();
+  build_stages();
+}
+
+void Problem::build_stages() {
+  const std::vector<ir::Stage>& stages = bound_.program.stages;
+  if (stages.empty()) return;
+  stages_.resize(stages.size());
+  for (size_t i = 0; i < stages.size(); ++i) {
+    const auto key = [&](interp::Draw draw, uint32_t (&into)[2]) {
+      const interp::PhiloxKey words = interp::stage_key(d_.seed, 0, static_cast<int64_t>(i), draw);
+      std::copy(words.begin(), words.end(), into);
+    };
+    key(interp::Draw::Sample, stages_[i].sample_key);
+    key(interp::Draw::BaseSample, stages_[i].base_key);
+  }
+  kept_ = interp::select_entries(bound_.program, reference_, {.seed = d_.seed, .scores = {}});
+  reference_.kept = kept_;
 }
 
 void Problem::build_program() {
@@ -252,7 +269,11 @@ void Problem::add_mask(const ir::Tensor& tensor, uint64_t seed) {
   view.blocks = kernel.tile_columns;
   const ir::Function& function = bound_.program.function;
   const ir::Value weight = function.result("weight");
-  layout.weighted = bits.is_weighted() && weight.valid() && function[weight].op != ir::Op::Const;
+  const bool by_mask = weight.valid() && function[weight].op != ir::Op::Const;
+  const auto& stages = bound_.program.stages;
+  const bool by_stage = std::any_of(stages.begin(), stages.end(),
+                                    [](const ir::Stage& stage) { return stage.weight.valid(); });
+  layout.weighted = bits.is_weighted() && (by_mask || by_stage);
   if (layout.weighted) {
     view.weight_start = bits.weight_start.data();
     view.weights = bits.weights.data();
@@ -474,6 +495,7 @@ Results Problem::launch(
   }
   args.scalars = scalars_.data();
   args.tensors = tensors_.data();
+  args.stages = stages_.data();
   std::vector<Buffer> buffers;
   // Operands are read only; a kernel that writes one would change the next executor's input.
   const auto add = [&](const char* name, const void* data, size_t bytes) {
@@ -587,9 +609,14 @@ Results Problem::plain() const {
                 static_cast<float>(reference_.additive->values[static_cast<size_t>(index)]);
             x += d_.additive == MJ_BOOL ? (a != 0 ? 0.0f : -INFINITY) : a;
           }
-          active.push_back(keep(at).integer != 0);
+          const size_t entry =
+              static_cast<size_t>(((b * d_.num_heads + h) * d_.q_len + i) * d_.kv_len + j);
+          active.push_back(keep(at).integer != 0 && (kept_.empty() || kept_[entry] != 0));
           logits.push_back(x);
-          kept.push_back(active.back() && weight ? static_cast<float>((*weight)(at).real) : 1.0f);
+          kept.push_back(!active.back()   ? 1.0f
+                         : !kept_.empty() ? static_cast<float>(kept_[entry])
+                         : weight         ? static_cast<float>((*weight)(at).real)
+                                          : 1.0f);
           if (active.back()) m = std::max(m, x);
           all = std::max(all, x);
         }

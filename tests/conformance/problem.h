@@ -11,6 +11,7 @@
 #include "codegen/spec/kernel_spec.h"
 #include "masker_dsl/driver/driver.h"
 #include "masker_dsl/interp/attention.h"
+#include "masker_dsl/interp/selection.h"
 #include "runtime/mask/mask.h"
 
 namespace maskjit::conformance {
@@ -28,7 +29,7 @@ struct ProblemDescription {
       true;  // [1, 1, q_len, kv_len], else [batch, num_heads, q_len, kv_len + 3]
   std::map<std::string, double> runtime;
   std::map<std::string, driver::ParamValue> baked;
-  bool host_only = false;             // it needs what device kernels do not have
+  bool sequence = false;              // it has selectors, by the exact scores
   MjDropout dropout = MJ_NO_DROPOUT;  // of p = 0.3
   bool weighted = true;               // explicit masks have weights
   bool dense_results = false;         // weights, and the row maximum over all keys
@@ -86,6 +87,7 @@ class Problem {
   void build_program();
   void build_operands();
   void build_tensors();
+  void build_stages();
   int64_t extent_of(const ir::Dim& dim) const;
   // An explicit mask: full, empty and random tiles, a third of the words with weights other than 1.
   void add_mask(const ir::Tensor& tensor, uint64_t seed);
@@ -103,6 +105,8 @@ class Problem {
   std::vector<Mask> masks_;
   std::vector<std::vector<float>> mask_weights_;  // of every element
   std::vector<int64_t> scalars_;
+  std::vector<MjStage> stages_;
+  std::vector<double> kept_;  // of sequences: the weights of what they select
   interp::AttentionInputs reference_;
 };
 

@@ -41,6 +41,25 @@ const std::vector<NamedMask>& masks() {
   return all;
 }
 
+// Selectors that rank by the exact scores, or draw.
+const std::vector<NamedMask>& sequences() {
+  static const std::vector<NamedMask> all = {
+      {"causal() & (sink(4) then local(9) then top_k(10%))", {}},
+      {"top_p(0.4) then random(0.25)", {}},
+      {"causal() & (sink(2) then top_k(3) then adaptive(base = 20%, epsilon = 0.2, delta = 0.2))",
+       {}},
+      {"attention main(runtime n: int, runtime r: float) {\n mask window(60, 40) & (top_k(n) then "
+       "(k % 7 == 2) then random(r) then adaptive(base = 9, epsilon = 0.1, delta = 0.3))\n score "
+       "softcap(s, 2.5)\n}",
+       {{"n", 5}, {"r", 0.2}}},
+      {"sink(3) then random(0.3)", {}},
+      {"attention main(m: tensor<bit>[batch, num_heads, q_len, kv_len]) {\n mask causal() & "
+       "(explicit(m) then top_k(head + 2) then explicit(m))\n}",
+       {}},
+  };
+  return all;
+}
+
 // Explicit masks, whose weights are divided by, alone and in the algebra of masks.
 const std::vector<NamedMask>& explicit_masks() {
   static const std::vector<NamedMask> all = {
@@ -122,7 +141,6 @@ std::vector<ProblemDescription> conformance_problems() {
     p.layout = layouts[(i + i / 3) % std::size(layouts)];
     p.dense_results = i % 4 == 1;
     p.q_offset_delta = i % 9 == 8 ? 11 : 0;
-    p.host_only = true;
     p.weighted = i % 6 != 5;
     p.seed = 2000 + i;
     problems.push_back(p);
@@ -144,9 +162,33 @@ std::vector<ProblemDescription> conformance_problems() {
     p.additive = i % 7 == 3 ? MJ_F32 : MJ_NONE;
     p.layout = layouts[(i + i / 3) % std::size(layouts)];
     p.dense_results = i % 4 == 1;
-    p.host_only = true;
     p.dropout = i % 2 == 0 ? MJ_DROPOUT : MJ_DROPOUT_RENORMALISE;
     p.seed = 3000 + i;
+    problems.push_back(p);
+  }
+  for (size_t i = 0; i < 28; ++i) {
+    const Shape& shape = shapes[(i * 5 + i / 11) % shapes.size()];
+    const NamedMask& mask = sequences()[i % sequences().size()];
+    ProblemDescription p;
+    p.mask = mask.text;
+    p.runtime = mask.runtime;
+    p.batch = shape.batch;
+    p.num_heads = shape.num_heads;
+    p.num_kv_heads = shape.num_kv_heads;
+    p.q_len = shape.q_len;
+    p.kv_len = shape.kv_len;
+    p.head_dim = dims[(i * 3 + i / 10) % std::size(dims)];
+    p.head_dim_v = i % 4 == 3 ? dims[(i * 7 + 1) % std::size(dims)] : 0;
+    p.element = elements[(i + i / 5) % std::size(elements)];
+    p.additive = additives[(i + i / 7) % std::size(additives)];
+    p.additive_broadcast = i % 2 == 0;
+    p.layout = layouts[(i + i / 3) % std::size(layouts)];
+    p.dense_results = i % 4 == 1;
+    p.q_offset_delta = i % 9 == 8 ? 11 : 0;
+    p.scale_factor = i % 13 == 7 ? -0.5 : i % 17 == 9 ? 0.0 : 1.0;
+    p.dropout = i % 10 == 4 ? MJ_DROPOUT : MJ_NO_DROPOUT;
+    p.sequence = true;
+    p.seed = 4000 + i;
     problems.push_back(p);
   }
   return problems;
