@@ -42,11 +42,6 @@ Result<KernelChoice> choose_kernel(const Spec& spec, const KernelOptions& option
   const auto error = [](ErrorKind kind, std::string message) {
     return Error{kind, std::move(message)};
   };
-  if (!spec.bound.program.stages.empty()) {
-    return error(
-        ErrorKind::Unsupported,
-        fmt::format("'{}' has selectors (then): there is no kernel for those", spec.program.name));
-  }
   KernelChoice choice;
   choice.target = codegen::Target::host();
   if (!options.target.empty()) {
@@ -88,6 +83,14 @@ Result<KernelChoice> choose_kernel(const Spec& spec, const KernelOptions& option
                                                           choice.target, options.only_template);
   choice.refused = std::move(selection.refused);
   if (!selection.spec.has_value()) {
+    if (options.only_template.empty()) {
+      std::string reasons;
+      for (const codegen::Refusal& refusal : choice.refused)
+        reasons += fmt::format("\n  {}: {}", refusal.template_name, refusal.reason);
+      return error(ErrorKind::Unsupported,
+                   fmt::format("no kernel of {} supports '{}':{}", choice.target.print(),
+                               spec.program.name, reasons));
+    }
     std::vector<std::string> names;
     for (const auto& t :
          choice.target.is_host() ? codegen::kernel_templates() : codegen::device_templates())

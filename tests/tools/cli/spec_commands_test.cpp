@@ -215,14 +215,27 @@ TEST(Explain, AverageOverHeadsAndBatches) {
   EXPECT_EQ(json["tiles"]["partial"].get<int>() + json["tiles"]["full"].get<int>(), 4);
 }
 
-TEST(Explain, SelectorsHaveNoKernelYet) {
+TEST(Explain, SequencesHaveAPlan) {
   const Program program;
   program.write("s.masker", "attention chosen { mask causal() & (sink(4) then top_k(16)) }\n");
   const Outcome outcome = program.run({"explain", "s.masker", "--kv-len", "100"});
   EXPECT_EQ(outcome.code, 0) << outcome.err;
-  EXPECT_THAT(outcome.out, HasSubstr("none: 'chosen' has selectors"));
-  EXPECT_EQ(program.run({"explain", "s.masker", "--kv-len", "100", "--json"}).json()["kernel"],
-            nullptr);
+  EXPECT_THAT(outcome.out, HasSubstr("stage 1  top_k(n = 16) by logits: scores -> threshold"));
+  EXPECT_THAT(outcome.out, HasSubstr("host/attention_select for"));
+  const auto json = program.run({"explain", "s.masker", "--kv-len", "100", "--json"}).json();
+  EXPECT_EQ(json["kernel"]["template"], "host/attention_select");
+  EXPECT_THAT(json["plan"].get<std::string>(), HasSubstr("limit    k <= q -> candidates"));
+  EXPECT_THAT(program.run({"compile", "s.masker", "--emit", "plan"}).out, HasSubstr("attend"));
+}
+
+TEST(Explain, DevicesRefuseSequences) {
+  const Program program;
+  program.write("s.masker", "attention chosen { mask causal() & top_k(16) }\n");
+  const Outcome outcome =
+      program.run({"compile", "s.masker", "--target", "sm_80", "--emit", "ptx"});
+  EXPECT_NE(outcome.code, 0);
+  EXPECT_THAT(outcome.err, HasSubstr("no kernel of sm_80 supports 'chosen'"));
+  EXPECT_THAT(outcome.err, HasSubstr("the mask is a sequence with selectors"));
 }
 
 TEST(Compile, EmitsEveryStage) {
