@@ -162,6 +162,15 @@ TEST(Run, BadDataIsNamed) {
   }
 }
 
+TEST(Run, SequencesHaveNoCheck) {
+  const Program program;
+  program.write("s.masker", "attention chosen { mask causal() & top_k(16) }\n");
+  const Outcome outcome = program.run(
+      {"run", "s.masker", "--query", "q.npy", "--key", "q.npy", "--value", "q.npy", "--check"});
+  EXPECT_NE(outcome.code, 0);
+  EXPECT_THAT(outcome.err, HasSubstr("'chosen' is a sequence with selectors: --check is for"));
+}
+
 TEST(Bench, ComparesWithDenseAttention) {
   const Program program;
   const Outcome outcome = program.run({"bench", "local", "--set", "n=32", "--kv-len", "256",
