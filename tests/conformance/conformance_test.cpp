@@ -66,7 +66,7 @@ using Parameter = std::tuple<std::shared_ptr<Executor>, size_t>;
 size_t stride_of(const Executor& executor) {
   const std::string name = executor.name();
 #if __has_feature(address_sanitizer)
-  return name.starts_with("emulator") ? 12 : name.starts_with("jit") ? 4 : 1;
+  return name.starts_with("emulator") ? 30 : name.starts_with("jit") ? 4 : 1;
 #else
   if (!name.starts_with("emulator")) return 1;
   return name == "emulator_sm_80" ? 1 : name.starts_with("emulator_sm_80") ? 3 : 7;
