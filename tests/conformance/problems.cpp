@@ -99,11 +99,7 @@ std::vector<ProblemDescription> conformance_problems() {
   const MjElement elements[] = {MJ_F32, MJ_BF16, MJ_F16, MJ_BF16, MJ_F32};
   const MjElement additives[] = {MJ_NONE, MJ_NONE, MJ_F32, MJ_NONE, MJ_BOOL, MJ_NONE, MJ_BF16};
   const Layout layouts[] = {Layout::HeadsFirst, Layout::RowsFirst, Layout::Padded};
-  std::vector<ProblemDescription> problems;
-  // A mixed-radix walk: the periods are coprime enough that all pairs of nearby choices come up.
-  for (size_t i = 0; i < 75; ++i) {
-    const Shape& shape = shapes[(i * 4 + i / 15) % shapes.size()];
-    const NamedMask& mask = masks()[i % masks().size()];
+  const auto problem_of = [&](size_t i, const Shape& shape, const NamedMask& mask) {
     ProblemDescription p;
     p.mask = mask.text;
     p.runtime = mask.runtime;
@@ -113,11 +109,19 @@ std::vector<ProblemDescription> conformance_problems() {
     p.q_len = shape.q_len;
     p.kv_len = shape.kv_len;
     p.head_dim = dims[(i * 3 + i / 10) % std::size(dims)];
-    p.head_dim_v = i % 4 == 3 ? dims[(i * 7 + 1) % std::size(dims)] : 0;
     p.element = elements[(i + i / 5) % std::size(elements)];
+    p.layout = layouts[(i + i / 3) % std::size(layouts)];
+    return p;
+  };
+  std::vector<ProblemDescription> problems;
+  // A mixed-radix walk: the periods are coprime enough that all pairs of nearby choices come up.
+  for (size_t i = 0; i < 75; ++i) {
+    const Shape& shape = shapes[(i * 4 + i / 15) % shapes.size()];
+    const NamedMask& mask = masks()[i % masks().size()];
+    ProblemDescription p = problem_of(i, shape, mask);
+    p.head_dim_v = i % 4 == 3 ? dims[(i * 7 + 1) % std::size(dims)] : 0;
     p.additive = additives[(i + i / 7) % std::size(additives)];
     p.additive_broadcast = i % 2 == 0;
-    p.layout = layouts[(i + i / 3) % std::size(layouts)];
     p.dense_results = i % 6 == 1;
     p.q_offset_delta = i % 9 == 8 ? 11 : 0;
     p.scale_factor = i % 13 == 7 ? -0.5 : i % 17 == 9 ? 0.0 : 1.0;
@@ -127,18 +131,8 @@ std::vector<ProblemDescription> conformance_problems() {
   for (size_t i = 0; i < 30; ++i) {
     const Shape& shape = shapes[(i * 2 + i / 15) % shapes.size()];
     const NamedMask& mask = explicit_masks()[i % explicit_masks().size()];
-    ProblemDescription p;
-    p.mask = mask.text;
-    p.runtime = mask.runtime;
-    p.batch = shape.batch;
-    p.num_heads = shape.num_heads;
-    p.num_kv_heads = shape.num_kv_heads;
-    p.q_len = shape.q_len;
-    p.kv_len = shape.kv_len;
-    p.head_dim = dims[(i * 3 + i / 10) % std::size(dims)];
-    p.element = elements[(i + i / 5) % std::size(elements)];
+    ProblemDescription p = problem_of(i, shape, mask);
     p.additive = i % 7 == 3 ? MJ_F32 : MJ_NONE;
-    p.layout = layouts[(i + i / 3) % std::size(layouts)];
     p.dense_results = i % 4 == 1;
     p.q_offset_delta = i % 9 == 8 ? 11 : 0;
     p.weighted = i % 6 != 5;
@@ -149,18 +143,8 @@ std::vector<ProblemDescription> conformance_problems() {
     const Shape& shape = shapes[(i * 7 + i / 15) % shapes.size()];
     const auto& kind = i % 3 == 2 ? explicit_masks() : masks();
     const NamedMask& mask = kind[i % kind.size()];
-    ProblemDescription p;
-    p.mask = mask.text;
-    p.runtime = mask.runtime;
-    p.batch = shape.batch;
-    p.num_heads = shape.num_heads;
-    p.num_kv_heads = shape.num_kv_heads;
-    p.q_len = shape.q_len;
-    p.kv_len = shape.kv_len;
-    p.head_dim = dims[(i * 3 + i / 10) % std::size(dims)];
-    p.element = elements[(i + i / 5) % std::size(elements)];
+    ProblemDescription p = problem_of(i, shape, mask);
     p.additive = i % 7 == 3 ? MJ_F32 : MJ_NONE;
-    p.layout = layouts[(i + i / 3) % std::size(layouts)];
     p.dense_results = i % 4 == 1;
     p.dropout = i % 2 == 0 ? MJ_DROPOUT : MJ_DROPOUT_RENORMALISE;
     p.seed = 3000 + i;
@@ -169,20 +153,10 @@ std::vector<ProblemDescription> conformance_problems() {
   for (size_t i = 0; i < 28; ++i) {
     const Shape& shape = shapes[(i * 5 + i / 11) % shapes.size()];
     const NamedMask& mask = sequences()[i % sequences().size()];
-    ProblemDescription p;
-    p.mask = mask.text;
-    p.runtime = mask.runtime;
-    p.batch = shape.batch;
-    p.num_heads = shape.num_heads;
-    p.num_kv_heads = shape.num_kv_heads;
-    p.q_len = shape.q_len;
-    p.kv_len = shape.kv_len;
-    p.head_dim = dims[(i * 3 + i / 10) % std::size(dims)];
+    ProblemDescription p = problem_of(i, shape, mask);
     p.head_dim_v = i % 4 == 3 ? dims[(i * 7 + 1) % std::size(dims)] : 0;
-    p.element = elements[(i + i / 5) % std::size(elements)];
     p.additive = additives[(i + i / 7) % std::size(additives)];
     p.additive_broadcast = i % 2 == 0;
-    p.layout = layouts[(i + i / 3) % std::size(layouts)];
     p.dense_results = i % 4 == 1;
     p.q_offset_delta = i % 9 == 8 ? 11 : 0;
     p.scale_factor = i % 13 == 7 ? -0.5 : i % 17 == 9 ? 0.0 : 1.0;

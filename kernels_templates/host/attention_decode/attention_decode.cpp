@@ -83,21 +83,10 @@ MJ_OUTLINE void visit_tile(const MjAttentionArgs* args, const RowBlock& block, c
 
 MJ_INLINE RowBlock block_of(const MjAttentionArgs* args, const MjPlan* plan, int64_t index) {
   const int64_t* p = plan->parameters;
-  const int64_t group = args->num_heads / args->num_kv_heads;
   const int64_t per_head = p[kQueryBlocks] * p[kHeadBlocks];
   const int64_t key_head = index / per_head;
   const int64_t i = index % per_head;
-  const int64_t head = i % p[kHeadBlocks] * p[kHeadsPerBlock];
-  RowBlock b;
-  b.batch = static_cast<int32_t>(key_head / args->num_kv_heads);
-  b.kv_head = static_cast<int32_t>(key_head % args->num_kv_heads);
-  b.head = static_cast<int32_t>(b.kv_head * group + head);
-  b.heads =
-      static_cast<int32_t>(group - head < p[kHeadsPerBlock] ? group - head : p[kHeadsPerBlock]);
-  b.query = i / p[kHeadBlocks] * p[kQueriesPerBlock];
-  const int64_t left = args->q_len - b.query;
-  b.queries = static_cast<int32_t>(left < p[kQueriesPerBlock] ? left : p[kQueriesPerBlock]);
-  return b;
+  return row_block(args, key_head, i, p[kHeadsPerBlock], p[kHeadBlocks], p[kQueriesPerBlock]);
 }
 
 MJ_INLINE float* part_of(const MjPlan* plan, int64_t block, int64_t split, int row) {

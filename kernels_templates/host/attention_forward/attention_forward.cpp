@@ -213,22 +213,11 @@ MJ_INLINE int blocks_of_item(const MjAttentionArgs* args, const MjPlan* plan, in
   const int64_t key_heads = args->batch_size * args->num_kv_heads;
   // Later queries first: under causal masks they are the heavy ones.
   const int64_t chunk = p[kChunks] - 1 - item / key_heads;
-  const int64_t batch = item % key_heads / args->num_kv_heads;
-  const int64_t kv_head = item % args->num_kv_heads;
-  const int64_t group = args->num_heads / args->num_kv_heads;
   const int64_t all = p[kQueryBlocks] * p[kHeadBlocks];
   int count = 0;
   for (int64_t i = chunk * p[kBlocksPerItem]; i < all && count < p[kBlocksPerItem]; ++i) {
-    RowBlock& b = blocks[count++];
-    const int64_t head = i % p[kHeadBlocks] * p[kHeadsPerBlock];
-    b.batch = static_cast<int32_t>(batch);
-    b.kv_head = static_cast<int32_t>(kv_head);
-    b.head = static_cast<int32_t>(kv_head * group + head);
-    b.heads =
-        static_cast<int32_t>(group - head < p[kHeadsPerBlock] ? group - head : p[kHeadsPerBlock]);
-    b.query = i / p[kHeadBlocks] * p[kQueriesPerBlock];
-    const int64_t left = args->q_len - b.query;
-    b.queries = static_cast<int32_t>(left < p[kQueriesPerBlock] ? left : p[kQueriesPerBlock]);
+    blocks[count++] = row_block(args, item % key_heads, i, p[kHeadsPerBlock], p[kHeadBlocks],
+                                p[kQueriesPerBlock]);
   }
   return count;
 }

@@ -73,22 +73,11 @@ MJ_INLINE void run_row(const Row& row, bool every_key) {
 
 MJ_INLINE RowBlock block_of(const MjAttentionArgs* args, const MjPlan* plan, int64_t index) {
   const int64_t* p = plan->parameters;
-  const int64_t group = args->num_heads / args->num_kv_heads;
   const int64_t key_heads = args->batch_size * args->num_kv_heads;
   // Later queries first: under causal masks they are the heavy ones.
   const int64_t i = p[kQueryBlocks] * p[kHeadBlocks] - 1 - index / key_heads;
   const int64_t key_head = index % key_heads;
-  const int64_t head = i % p[kHeadBlocks] * p[kHeadsPerBlock];
-  RowBlock b;
-  b.batch = static_cast<int32_t>(key_head / args->num_kv_heads);
-  b.kv_head = static_cast<int32_t>(key_head % args->num_kv_heads);
-  b.head = static_cast<int32_t>(b.kv_head * group + head);
-  b.heads =
-      static_cast<int32_t>(group - head < p[kHeadsPerBlock] ? group - head : p[kHeadsPerBlock]);
-  b.query = i / p[kHeadBlocks] * p[kQueriesPerBlock];
-  const int64_t left = args->q_len - b.query;
-  b.queries = static_cast<int32_t>(left < p[kQueriesPerBlock] ? left : p[kQueriesPerBlock]);
-  return b;
+  return row_block(args, key_head, i, p[kHeadsPerBlock], p[kHeadBlocks], p[kQueriesPerBlock]);
 }
 
 MJ_OUTLINE void find_classes(const MjAttentionArgs* args, const RowBlock& block, const Scratch& s) {

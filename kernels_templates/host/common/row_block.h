@@ -19,6 +19,23 @@ struct RowBlock {
   MJ_MEMBER int64_t query_of(int row) const { return query + row % queries; }
 };
 
+// Block `index` of a key head whose rows are cut into `head_blocks` blocks of heads for each block
+// of queries.
+MJ_INLINE RowBlock row_block(const MjAttentionArgs* args, int64_t key_head, int64_t index,
+                             int64_t heads, int64_t head_blocks, int64_t queries) {
+  const int64_t group = args->num_heads / args->num_kv_heads;
+  const int64_t head = index % head_blocks * heads;
+  const int64_t query = index / head_blocks * queries;
+  RowBlock b;
+  b.batch = static_cast<int32_t>(key_head / args->num_kv_heads);
+  b.kv_head = static_cast<int32_t>(key_head % args->num_kv_heads);
+  b.head = static_cast<int32_t>(b.kv_head * group + head);
+  b.heads = static_cast<int32_t>(group - head < heads ? group - head : heads);
+  b.query = query;
+  b.queries = static_cast<int32_t>(args->q_len - query < queries ? args->q_len - query : queries);
+  return b;
+}
+
 MJ_INLINE int32_t position(const MjAttentionArgs* args, int64_t query) {
   return static_cast<int32_t>(query + args->q_offset);
 }
