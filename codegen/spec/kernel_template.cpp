@@ -54,7 +54,7 @@ KernelSpec forward_specialise(const ProblemSpec& problem, const Target& target) 
   spec.problem = problem;
   spec.pairs = wants_pairs(problem, target);
   spec.word_multiple = spec.pairs && target.level >= HostLevel::AmxBf16 ? 16 : 1;
-  spec.tile_q = 64;
+  spec.tile_q = 32;
   spec.tile_k = 64;
   return spec;
 }

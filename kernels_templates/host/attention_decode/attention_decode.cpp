@@ -69,8 +69,9 @@ MJ_OUTLINE void visit_tile(const MjAttentionArgs* args, const RowBlock& block, c
   for (int r = 0; r < rows; ++r)
     finish_row(args, block, r, k_begin, count, tile_class != 2, s.scores + r * mj_tile_k);
   const int columns = padded_value_columns();
-  mj_softmax_rows(s.scores, rows, mj_tile_k, keeps_products(args) ? args->scale * kLog2E : kLog2E,
-                  s.maximum, adjusts() ? unadjusted_sums(s) : s.total, s.rescale, s.sums, columns);
+  mj_softmax_rows(s.scores, rows, mj_tile_k, mj_tile_k,
+                  keeps_products(args) ? args->scale * kLog2E : kLog2E, s.maximum,
+                  adjusts() ? unadjusted_sums(s) : s.total, s.rescale, s.sums, columns, nullptr);
   for (int r = 0; adjusts() && r < rows; ++r) {
     const float taken = mj_adjust_row(args, block.batch, block.head_of(r), block.kv_head,
                                       block.query_of(r), k_begin, count, s.scores + r * mj_tile_k);

@@ -1,9 +1,11 @@
-// Blocked attention for the host: tiles of mj_tile_q query rows by mj_tile_k keys, online softmax.
+// Blocked attention for the host: row blocks of mj_tile_q queries, key tiles of mj_tile_k, online
+// softmax.
 //
-// An item is a few row blocks of one key head, so that a packed key and value tile serves all of
-// them. For each key tile that the analysis does not exclude, and each row block for which it is
-// not empty: scores = Q K^T, logits (only where there is a score, an additive
-// mask or a partial tile), softmax update, accumulators += P V.
+// An item is a few row blocks of one key head. Keys and values are packed by chunks of a few tiles,
+// which stay in the second-level cache and serve all blocks of the item; the sums of a block stay
+// in the first-level cache while a chunk streams by. For each row block, by steps of up to
+// kStepTiles neighbouring tiles that are not empty for it: scores = Q K^T, logits (only where there
+// is a score, an additive mask or a partial tile), softmax update, accumulators += P V.
 #include "kernels_templates/host/common/adjust.h"
 #include "kernels_templates/host/common/exp2.h"
 #include "kernels_templates/host/common/key_tiles.h"
@@ -13,7 +15,10 @@
 namespace mj {
 namespace {
 
-constexpr int kMaxBlocks = 4;  // row blocks of an item
+constexpr int kMaxBlocks = 16;  // row blocks of an item
+constexpr int kFewBlocks = 4;   // below this, packing costs more than an even split gains
+constexpr int kStepTiles = 2;   // key tiles of a step
+constexpr int kMaxChunkTiles = 8;
 
 // MjPlan::parameters of this kernel.
 enum Parameter {
@@ -22,38 +27,42 @@ enum Parameter {
   kQueryBlocks,
   kHeadBlocks,
   kBlocksPerItem,
-  kChunks
+  kItems,  // of a key head
+  kChunkTiles
 };
 
 struct Scratch {
-  uint32_t* queries;  // [kMaxBlocks][mj_tile_q][words]
-  uint32_t* keys;     // [words][mj_tile_k]
-  uint32_t* values;   // [mj_tile_k][columns] (half of it for pairs)
-  float* scores;      // [mj_tile_q][mj_tile_k]
-  uint32_t* weights;  // [mj_tile_q][mj_tile_k / 2], pairs only
-  float* sums;        // [kMaxBlocks][mj_tile_q][columns]
-  float* maximum;     // [kMaxBlocks][mj_tile_q]
-  float* total;       // [kMaxBlocks][mj_tile_q]
-  float* allowed;     // [kMaxBlocks][mj_tile_q]: maximum over the allowed keys
+  uint32_t* queries;  // [blocks][mj_tile_q][words]
+  uint32_t* keys;     // [tiles of a chunk][mj_tile_k / 16][words][16]
+  uint32_t* values;   // [columns / 16][keys of a chunk (half of it for pairs)][16]
+  float* scores;      // [mj_tile_q][step_keys]
+  uint32_t* weights;  // [mj_tile_q][step_keys / 2], pairs only
+  float* sums;        // [blocks][mj_tile_q][columns]
+  float* maximum;     // [blocks][mj_tile_q]
+  float* total;       // [blocks][mj_tile_q]
+  float* allowed;     // [blocks][mj_tile_q]: maximum over the allowed keys
   float* rescale;     // [mj_tile_q]; twice that where exponentials are adjusted
+  int64_t panel;      // words from one panel of values to the next
   int64_t bytes;
 };
 
+MJ_INLINE int step_keys() { return kStepTiles * mj_tile_k; }
+// Rows of a panel of values that a key tile takes.
+MJ_INLINE int value_rows() { return mj_pairs ? mj_tile_k / 2 : mj_tile_k; }
 // Words of a query row that hold elements, and what they are padded to for the matrix product.
 MJ_INLINE int head_words() { return mj_pairs ? (mj_head_dim + 1) / 2 : mj_head_dim; }
 MJ_INLINE int query_words() { return round_up(head_words(), mj_word_multiple); }
 MJ_INLINE int padded_value_columns() { return round_up(mj_head_dim_v, kLanes); }
 
-MJ_INLINE void multiply(const uint32_t* a, int lda, const uint32_t* b, int ldb, float* c, int ldc,
-                        int m, int n, int k, bool accumulate) {
-  if (mj_pairs) {
-    mj_multiply_pairs(a, lda, b, ldb, c, ldc, m, n, k, accumulate);
-  } else {
-    mj_multiply_f32(a, lda, b, ldb, c, ldc, m, n, k, accumulate);
-  }
+MJ_INLINE int64_t key_tile_words() { return static_cast<int64_t>(query_words()) * mj_tile_k; }
+
+MJ_INLINE void multiply(const uint32_t* a, int lda, const uint32_t* b, int64_t panel, float* c,
+                        int ldc, int m, int n, int k, bool accumulate) {
+  const auto product = mj_pairs ? mj_multiply_pairs : mj_multiply_f32;
+  product(a, lda, b, static_cast<int32_t>(panel), c, ldc, m, n, k, accumulate);
 }
 
-MJ_INLINE Scratch layout(void* base) {
+MJ_INLINE Scratch layout(const MjPlan* plan, void* base) {
   Scratch s = {};
   // An address: mj_plan lays out from null to learn the size.
   const uintptr_t at = reinterpret_cast<uintptr_t>(base);
@@ -63,15 +72,17 @@ MJ_INLINE Scratch layout(void* base) {
     used += round_up64(words * 4, 64);
     return p;
   };
-  const int64_t rows = static_cast<int64_t>(kMaxBlocks) * mj_tile_q;
+  const int64_t rows = plan->parameters[kBlocksPerItem] * mj_tile_q;
+  const int64_t tiles = plan->parameters[kChunkTiles];
+  const int64_t step = static_cast<int64_t>(mj_tile_q) * step_keys();
   const int columns = padded_value_columns();
+  s.panel = tiles * value_rows() * kLanes;
   // Rows shorter than a vector are written as whole vectors.
   s.queries = reinterpret_cast<uint32_t*>(take(rows * query_words() + kLanes));
-  s.keys =
-      reinterpret_cast<uint32_t*>(take(static_cast<int64_t>(query_words() + kLanes) * mj_tile_k));
-  s.values = reinterpret_cast<uint32_t*>(take(static_cast<int64_t>(mj_tile_k) * columns));
-  s.scores = reinterpret_cast<float*>(take(static_cast<int64_t>(mj_tile_q) * mj_tile_k));
-  s.weights = reinterpret_cast<uint32_t*>(take(static_cast<int64_t>(mj_tile_q) * mj_tile_k / 2));
+  s.keys = reinterpret_cast<uint32_t*>(take(tiles * key_tile_words() + kLanes * kLanes));
+  s.values = reinterpret_cast<uint32_t*>(take(s.panel * (columns / kLanes)));
+  s.scores = reinterpret_cast<float*>(take(step));
+  s.weights = reinterpret_cast<uint32_t*>(take(mj_pairs ? step / 2 : 0));
   s.sums = reinterpret_cast<float*>(take(rows * columns));
   s.maximum = reinterpret_cast<float*>(take(rows));
   s.total = reinterpret_cast<float*>(take(rows));
@@ -89,69 +100,92 @@ MJ_INLINE int keys_of_tile(const MjAttentionArgs* args, int64_t tile) {
   return left < mj_tile_k ? static_cast<int>(left) : mj_tile_k;
 }
 
+// Neighbouring key tiles of a chunk that a row block takes together.
+struct Step {
+  int64_t tile;  // the first
+  int at;        // its place in the chunk
+  int tiles;
+  int32_t classes[kStepTiles];
+
+  MJ_MEMBER int columns() const { return tiles * mj_tile_k; }
+};
+
 // scores = Q K^T, then logits in place. Returns the factor that turns what is stored into base-2
 // exponents.
-MJ_OUTLINE float tile_logits(const MjAttentionArgs* args, const RowBlock& block,
-                             const uint32_t* queries, const Scratch& s, int64_t tile, int count,
-                             int32_t tile_class) {
+MJ_OUTLINE float step_logits(const MjAttentionArgs* args, const RowBlock& block,
+                             const uint32_t* queries, const Scratch& s, const Step& step) {
   const int rows = block.rows();
   const int words = query_words();
-  multiply(queries, words, s.keys, mj_tile_k, s.scores, mj_tile_k, round_up(rows, 16), mj_tile_k,
-           words, false);
-  const int64_t k_begin = tile * mj_tile_k;
+  multiply(queries, words, s.keys + step.at * key_tile_words(), int64_t{words} * kLanes, s.scores,
+           step_keys(), round_up(rows, 16), step.columns(), words, false);
   const bool raw = keeps_products(args);
-  if (!raw || tile_class != 2 || count < mj_tile_k) {
+  for (int i = 0; i < step.tiles; ++i) {
+    const int count = keys_of_tile(args, step.tile + i);
+    if (raw && step.classes[i] == 2 && count == mj_tile_k) continue;
     for (int r = 0; r < rows; ++r) {
-      finish_row(args, block, r, k_begin, count, tile_class != 2, s.scores + r * mj_tile_k);
+      finish_row(args, block, r, (step.tile + i) * mj_tile_k, count, step.classes[i] != 2,
+                 s.scores + r * step_keys() + i * mj_tile_k);
     }
   }
   return raw ? args->scale * kLog2E : kLog2E;
 }
 
-// accumulators += P V, P in s.scores.
-MJ_INLINE void multiply_values(const Scratch& s, int rows, float* sums, const uint32_t* values,
-                               int32_t value_stride) {
-  if (mj_pairs) mj_round_pairs(s.scores, s.weights, rows * mj_tile_k);
-  const int inner = mj_pairs ? mj_tile_k / 2 : mj_tile_k;
+// accumulators += P V, P in s.weights for pairs and else in s.scores.
+MJ_INLINE void multiply_values(const Scratch& s, int rows, const Step& step, float* sums) {
   const uint32_t* weights = mj_pairs ? s.weights : reinterpret_cast<const uint32_t*>(s.scores);
+  const int stride = mj_pairs ? step_keys() / 2 : step_keys();
   const int columns = padded_value_columns();
-  multiply(weights, inner, values, value_stride, sums, columns, round_up(rows, 16), columns, inner,
-           true);
+  const uint32_t* values = s.values + static_cast<int64_t>(step.at) * value_rows() * kLanes;
+  multiply(weights, stride, values, s.panel, sums, columns, round_up(rows, 16), columns,
+           step.tiles * value_rows(), true);
 }
 
-// One tile of one row block: softmax update and accumulators += P V.
-MJ_OUTLINE void accumulate_tile(const RowBlock& block, const Scratch& s, float factor, float* sums,
-                                float* maximum, float* total, const uint32_t* values,
-                                int32_t value_stride) {
+// One step of one row block: softmax update and accumulators += P V.
+MJ_OUTLINE void accumulate_step(const RowBlock& block, const Scratch& s, const Step& step,
+                                float factor, float* sums, float* maximum, float* total) {
   const int rows = block.rows();
-  const int columns = padded_value_columns();
-  mj_softmax_rows(s.scores, rows, mj_tile_k, factor, maximum, total, s.rescale, sums, columns);
-  multiply_values(s, rows, sums, values, value_stride);
+  mj_softmax_rows(s.scores, rows, step.columns(), step_keys(), factor, maximum, total, s.rescale,
+                  sums, padded_value_columns(), mj_pairs ? s.weights : nullptr);
+  multiply_values(s, rows, step, sums);
 }
 
-// accumulate_tile where exponentials are adjusted before they multiply values: the denominator
+// accumulate_step where exponentials are adjusted before they multiply values: the denominator
 // takes the sums that adjusting gives.
-MJ_OUTLINE void accumulate_adjusted_tile(const MjAttentionArgs* args, const RowBlock& block,
-                                         const Scratch& s, float factor, int64_t k_begin, int count,
-                                         float* sums, float* maximum, float* total,
-                                         const uint32_t* values, int32_t value_stride) {
+MJ_OUTLINE void accumulate_adjusted_step(const MjAttentionArgs* args, const RowBlock& block,
+                                         const Scratch& s, const Step& step, float factor,
+                                         float* sums, float* maximum, float* total) {
   const int rows = block.rows();
-  const int columns = padded_value_columns();
-  mj_softmax_rows(s.scores, rows, mj_tile_k, factor, maximum, unadjusted_sums(s), s.rescale, sums,
-                  columns);
+  mj_softmax_rows(s.scores, rows, step.columns(), step_keys(), factor, maximum, unadjusted_sums(s),
+                  s.rescale, sums, padded_value_columns(), nullptr);
   for (int r = 0; r < rows; ++r) {
-    const float taken = mj_adjust_row(args, block.batch, block.head_of(r), block.kv_head,
-                                      block.query_of(r), k_begin, count, s.scores + r * mj_tile_k);
+    float* x = s.scores + r * step_keys();
+    float taken = 0.0f;
+    for (int i = 0; i < step.tiles; ++i) {
+      taken += mj_adjust_row(args, block.batch, block.head_of(r), block.kv_head, block.query_of(r),
+                             (step.tile + i) * mj_tile_k, keys_of_tile(args, step.tile + i),
+                             x + i * mj_tile_k);
+    }
     total[r] = total[r] * s.rescale[r] + taken;
+    if (mj_pairs) mj_round_pairs(x, s.weights + r * step_keys() / 2, step.columns());
   }
-  multiply_values(s, rows, sums, values, value_stride);
+  multiply_values(s, rows, step, sums);
 }
 
-MJ_INLINE void pack_key_tile(const MjAttentionArgs* args, const RowBlock& block, int64_t k_begin,
-                             int count, uint32_t* packed) {
-  mj_pack_keys(row_of(args->key, mj_element, block.batch, block.kv_head, k_begin),
-               args->key.row_stride * element_bytes(mj_element), count, mj_element, mj_pairs != 0,
-               mj_head_dim, query_words(), mj_tile_k, packed);
+// Packs tile `tile` of keys as tile `at` of the chunk.
+MJ_INLINE void pack_key_tile(const MjAttentionArgs* args, const RowBlock& block, int64_t tile,
+                             int at, const Scratch& s) {
+  mj_pack_keys(row_of(args->key, mj_element, block.batch, block.kv_head, tile * mj_tile_k),
+               args->key.row_stride * element_bytes(mj_element), keys_of_tile(args, tile),
+               mj_element, mj_pairs != 0, mj_head_dim, query_words(), mj_tile_k,
+               s.keys + at * key_tile_words());
+}
+
+MJ_INLINE void pack_value_tile(const MjAttentionArgs* args, const RowBlock& block, int64_t tile,
+                               int at, const Scratch& s) {
+  mj_pack_values(row_of(args->value, mj_element, block.batch, block.kv_head, tile * mj_tile_k),
+                 args->value.row_stride * element_bytes(mj_element), keys_of_tile(args, tile),
+                 mj_element, mj_pairs != 0, mj_head_dim_v, mj_tile_k, static_cast<int32_t>(s.panel),
+                 s.values + static_cast<int64_t>(at) * value_rows() * kLanes);
 }
 
 // The row maximum over every key that the additive mask allows (MjAttentionArgs::row_max_over_all).
@@ -160,14 +194,13 @@ MJ_OUTLINE void maximum_over_all(const MjAttentionArgs* args, const RowBlock* bl
   const int words = query_words();
   const int64_t tiles = (args->kv_len + mj_tile_k - 1) / mj_tile_k;
   for (int64_t tile = 0; tile < tiles; ++tile) {
-    const int count = keys_of_tile(args, tile);
-    pack_key_tile(args, blocks[0], tile * mj_tile_k, count, s.keys);
+    pack_key_tile(args, blocks[0], tile, 0, s);
+    const Step step = {tile, 0, 1, {2}};
     for (int t = 0; t < count_blocks; ++t) {
-      const float factor =
-          tile_logits(args, blocks[t], s.queries + t * mj_tile_q * words, s, tile, count, 2);
+      const float factor = step_logits(args, blocks[t], s.queries + t * mj_tile_q * words, s, step);
       for (int r = 0; r < blocks[t].rows(); ++r) {
         float& allowed = s.allowed[t * mj_tile_q + r];
-        const float largest = mj_row_maximum(s.scores + r * mj_tile_k, mj_tile_k, factor);
+        const float largest = mj_row_maximum(s.scores + r * step_keys(), mj_tile_k, factor);
         allowed = largest > allowed ? largest : allowed;
       }
     }
@@ -181,21 +214,21 @@ MJ_OUTLINE void write_weights(const MjAttentionArgs* args, const RowBlock& block
   const int64_t tiles = (args->kv_len + mj_tile_k - 1) / mj_tile_k;
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const int count = keys_of_tile(args, tile);
-    const int32_t tile_class = classify(args, block, tile * mj_tile_k, count);
+    const Step step = {tile, 0, 1, {classify(args, block, tile * mj_tile_k, count)}};
+    const bool empty = step.classes[0] == 0;
     float factor = 0.0f;
-    if (tile_class != 0) {
-      pack_key_tile(args, block, tile * mj_tile_k, count, s.keys);
-      factor =
-          tile_logits(args, block, s.queries + t * mj_tile_q * words, s, tile, count, tile_class);
+    if (!empty) {
+      pack_key_tile(args, block, tile, 0, s);
+      factor = step_logits(args, block, s.queries + t * mj_tile_q * words, s, step);
     }
     for (int r = 0; r < block.rows(); ++r) {
       float* out = static_cast<float*>(const_cast<void*>(
           row_of(args->weights, MJ_F32, block.batch, block.head_of(r), block.query_of(r))));
       const float m = s.maximum[t * mj_tile_q + r];
       const bool dropped = mj_dropout != MJ_NO_DROPOUT && s.total[t * mj_tile_q + r] == 0.0f;
-      const bool none = tile_class == 0 || m == kNegativeInfinity || dropped;
+      const bool none = empty || m == kNegativeInfinity || dropped;
       const float inverse = none ? 0.0f : 1.0f / s.total[t * mj_tile_q + r];
-      float* x = s.scores + r * mj_tile_k;
+      float* x = s.scores + r * step_keys();
       if (!none) mj_exponentials(x, mj_tile_k, factor, m);
       if (!none && adjusts()) {
         mj_adjust_row(args, block.batch, block.head_of(r), block.kv_head, block.query_of(r),
@@ -212,21 +245,62 @@ MJ_INLINE int blocks_of_item(const MjAttentionArgs* args, const MjPlan* plan, in
   const int64_t* p = plan->parameters;
   const int64_t key_heads = args->batch_size * args->num_kv_heads;
   // Later queries first: under causal masks they are the heavy ones.
-  const int64_t chunk = p[kChunks] - 1 - item / key_heads;
+  const int64_t at = p[kItems] - 1 - item / key_heads;
   const int64_t all = p[kQueryBlocks] * p[kHeadBlocks];
   int count = 0;
-  for (int64_t i = chunk * p[kBlocksPerItem]; i < all && count < p[kBlocksPerItem]; ++i) {
+  for (int64_t i = at * p[kBlocksPerItem]; i < all && count < p[kBlocksPerItem]; ++i) {
     blocks[count++] = row_block(args, item % key_heads, i, p[kHeadsPerBlock], p[kHeadBlocks],
                                 p[kQueriesPerBlock]);
   }
   return count;
 }
 
+// Everything of tiles [first, first + tiles), which the runs of the item hold, at most a chunk.
+MJ_OUTLINE void visit_chunk(const MjAttentionArgs* args, const RowBlock* blocks, int count_blocks,
+                            const Scratch& s, int64_t first, int tiles) {
+  int32_t classes[kMaxBlocks][kMaxChunkTiles];
+  bool needed[kMaxChunkTiles] = {};
+  for (int t = 0; t < count_blocks; ++t) {
+    for (int i = 0; i < tiles; ++i) {
+      const int64_t tile = first + i;
+      classes[t][i] = classify(args, blocks[t], tile * mj_tile_k, keys_of_tile(args, tile));
+      needed[i] = needed[i] || classes[t][i] != 0;
+    }
+  }
+  for (int i = 0; i < tiles; ++i) {
+    if (!needed[i]) continue;
+    pack_key_tile(args, blocks[0], first + i, i, s);
+    pack_value_tile(args, blocks[0], first + i, i, s);
+  }
+  const int words = query_words();
+  const int columns = padded_value_columns();
+  for (int t = 0; t < count_blocks; ++t) {
+    for (int i = 0; i < tiles;) {
+      if (classes[t][i] == 0) {
+        ++i;
+        continue;
+      }
+      Step step = {first + i, i, 0, {}};
+      while (step.tiles < kStepTiles && i < tiles && classes[t][i] != 0)
+        step.classes[step.tiles++] = classes[t][i++];
+      const float factor = step_logits(args, blocks[t], s.queries + t * mj_tile_q * words, s, step);
+      float* sums = s.sums + t * mj_tile_q * columns;
+      float* maximum = s.maximum + t * mj_tile_q;
+      float* total = s.total + t * mj_tile_q;
+      if (adjusts()) {
+        accumulate_adjusted_step(args, blocks[t], s, step, factor, sums, maximum, total);
+      } else {
+        accumulate_step(blocks[t], s, step, factor, sums, maximum, total);
+      }
+    }
+  }
+}
+
 MJ_INLINE void run_item(const MjAttentionArgs* args, const MjPlan* plan, int64_t item,
                         void* scratch) {
   RowBlock blocks[kMaxBlocks];
   const int count_blocks = blocks_of_item(args, plan, item, blocks);
-  const Scratch s = layout(scratch);
+  const Scratch s = layout(plan, scratch);
   const int words = query_words();
   const int columns = padded_value_columns();
   MjTileRuns runs;
@@ -255,45 +329,12 @@ MJ_INLINE void run_item(const MjAttentionArgs* args, const MjPlan* plan, int64_t
     store(unadjusted_sums(s) + r, splat(0.0f));
   if (mj_pairs) mj_pairs_begin();
   if (mj_dense_results && args->row_max_over_all) maximum_over_all(args, blocks, count_blocks, s);
+  const int64_t chunk = plan->parameters[kChunkTiles];
   for (int run = 0; run < runs.count; ++run) {
-    for (int64_t tile = runs.begin[run]; tile < runs.end[run]; ++tile) {
-      const int64_t k_begin = tile * mj_tile_k;
-      const int count = keys_of_tile(args, tile);
-      int32_t classes[kMaxBlocks];
-      bool needed = false;
-      for (int t = 0; t < count_blocks; ++t) {
-        classes[t] = classify(args, blocks[t], k_begin, count);
-        needed = needed || classes[t] != 0;
-      }
-      if (!needed) continue;
-      pack_key_tile(args, blocks[0], k_begin, count, s.keys);
-      const uint32_t* values = s.values;
-      int32_t value_stride = columns;
-      const void* value_rows =
-          row_of(args->value, mj_element, blocks[0].batch, blocks[0].kv_head, k_begin);
-      const bool in_place = mj_element == MJ_F32 && mj_head_dim_v % kLanes == 0 &&
-                            count == mj_tile_k && args->value.row_stride < (1 << 20);
-      if (in_place) {
-        values = static_cast<const uint32_t*>(value_rows);
-        value_stride = static_cast<int32_t>(args->value.row_stride);
-      } else {
-        mj_pack_values(value_rows, args->value.row_stride * element_bytes(mj_element), count,
-                       mj_element, mj_pairs != 0, mj_head_dim_v, mj_tile_k, s.values);
-      }
-      for (int t = 0; t < count_blocks; ++t) {
-        if (classes[t] == 0) continue;
-        const float factor = tile_logits(args, blocks[t], s.queries + t * mj_tile_q * words, s,
-                                         tile, count, classes[t]);
-        float* sums = s.sums + t * mj_tile_q * columns;
-        float* maximum = s.maximum + t * mj_tile_q;
-        float* total = s.total + t * mj_tile_q;
-        if (adjusts()) {
-          accumulate_adjusted_tile(args, blocks[t], s, factor, k_begin, count, sums, maximum, total,
-                                   values, value_stride);
-        } else {
-          accumulate_tile(blocks[t], s, factor, sums, maximum, total, values, value_stride);
-        }
-      }
+    for (int64_t tile = runs.begin[run]; tile < runs.end[run]; tile += chunk) {
+      const int64_t left = runs.end[run] - tile;
+      visit_chunk(args, blocks, count_blocks, s, tile,
+                  static_cast<int>(left < chunk ? left : chunk));
     }
   }
   for (int t = 0; t < count_blocks; ++t) {
@@ -326,17 +367,22 @@ MJ_DIRECTOR void mj_plan(const MjAttentionArgs* args, int64_t threads, MjPlan* p
   const int64_t key_heads = args->batch_size * args->num_kv_heads;
   const int64_t blocks = query_blocks * head_blocks;
   // Fewer blocks an item where there are too few to keep the threads busy.
+  const int64_t share = (blocks * key_heads + threads - 1) / threads;
   int64_t per_item = blocks * key_heads / (threads * 4);
+  if (per_item < kFewBlocks) per_item = share < kFewBlocks ? share : kFewBlocks;
   per_item = per_item < 1 ? 1 : per_item > kMaxBlocks ? kMaxBlocks : per_item;
+  const int64_t tiles = (args->kv_len + mj_tile_k - 1) / mj_tile_k;
+  const int64_t most = mj_pairs ? kMaxChunkTiles : kMaxChunkTiles / 2;
   plan->parameters[kHeadsPerBlock] = heads;
   plan->parameters[kQueriesPerBlock] = queries;
   plan->parameters[kQueryBlocks] = query_blocks;
   plan->parameters[kHeadBlocks] = head_blocks;
   plan->parameters[kBlocksPerItem] = per_item;
-  plan->parameters[kChunks] = (blocks + per_item - 1) / per_item;
-  plan->phase_items[0] = plan->parameters[kChunks] * key_heads;
+  plan->parameters[kItems] = (blocks + per_item - 1) / per_item;
+  plan->parameters[kChunkTiles] = tiles < 1 ? 1 : tiles < most ? tiles : most;
+  plan->phase_items[0] = plan->parameters[kItems] * key_heads;
   plan->phase_items[1] = 0;
-  plan->scratch_bytes = layout(nullptr).bytes;
+  plan->scratch_bytes = layout(plan, nullptr).bytes;
   plan->workspace_bytes = 0;
 }
 

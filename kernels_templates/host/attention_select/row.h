@@ -65,7 +65,7 @@ MJ_INLINE bool packs_keys(const MjPlan* plan) { return plan->parameters[kPacksKe
 struct Scratch {
   float* queries;     // [kMaxRows][columns], in the order of mj_widen_query
   uint32_t* packed;   // [kMaxRows][words], of blocks that pack their keys
-  uint32_t* keys;     // [words][64]
+  uint32_t* keys;     // [64 / 16][words][16]
   float* scores;      // [kScoreRows][stride]: products, or logits (keeps_products)
   float* estimates;   // [stride], of a scorer; then products, or the exponentials of active keys
   float* weights;     // [stride], of active keys

@@ -61,8 +61,8 @@ MJ_OUTLINE void score_block(const MjAttentionArgs* args, const MjPlan* plan, con
       mj_pack_keys(keys, row_bytes, count, mj_element, mj_pairs != 0, mj_head_dim, query_words(),
                    64, s.keys);
       const auto multiply = mj_pairs ? mj_multiply_pairs : mj_multiply_f32;
-      multiply(s.packed, query_words(), s.keys, 64, x, static_cast<int32_t>(stride),
-               round_up(rows, 16), 64, query_words(), false);
+      multiply(s.packed, query_words(), s.keys, query_words() * kLanes, x,
+               static_cast<int32_t>(stride), round_up(rows, 16), 64, query_words(), false);
     } else {
       mj_dot_rows(s.queries, query_columns(), rows, keys, row_bytes, count, mj_element, mj_head_dim,
                   x, static_cast<int32_t>(stride));

@@ -1,6 +1,6 @@
 #pragma once
 // 2^x in f32, error below 2 ulp for x >= -126, 0 below -127, NaN stays NaN. x = n + f with f in
-// [-1/2, 1/2]; 2^f by the minimax polynomial of degree 6 (Chebyshev fit, 2e-9 relative).
+// [-1/2, 1/2]; 2^f by the minimax polynomial of degree 5 (9e-8 relative).
 #include "kernels_templates/host/common/vector.h"
 
 namespace mj {
@@ -14,15 +14,14 @@ MJ_INLINE F32x16 exp2(F32x16 x) {
   x = x < splat(-127.0f) ? splat(-127.0f) : x;
   const F32x16 shifted = x + magic;
   const F32x16 f = x - (shifted - magic);
-  F32x16 p = splat(0.000154614446986f);
-  p = fma(p, f, splat(0.00134004281776f));
-  p = fma(p, f, splat(0.00961805667852f));
-  p = fma(p, f, splat(0.0555032722667f));
-  p = fma(p, f, splat(0.240226509223f));
-  p = fma(p, f, splat(0.693147206703f));
-  p = fma(p, f, splat(1.0f));
   // The low bits of `shifted` hold n; n = -127 gives the bits of 0.
   const U32x16 scale = (as_words(shifted) - as_words(magic) + 127u) << 23;
+  F32x16 p = splat(0.0013264727256f);
+  p = fma(p, f, splat(0.00967151270019f));
+  p = fma(p, f, splat(0.0555073374366f));
+  p = fma(p, f, splat(0.240222420845f));
+  p = fma(p, f, splat(0.693146977599f));
+  p = fma(p, f, splat(1.0f));
   return p * as_floats(scale);
 }
 

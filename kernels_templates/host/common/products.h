@@ -1,18 +1,9 @@
 #pragma once
 // A query row against sixteen key rows, wherever they are.
 #include "kernels_templates/host/common/elements.h"
+#include "kernels_templates/host/common/reduce.h"
 
 namespace mj {
-
-template <int kStep>
-MJ_INLINE void add_halves(F32x16* r) {
-#pragma clang loop unroll(full)
-  for (int i = 0; i < kStep; ++i) {
-    const F32x16 a = r[i];
-    const F32x16 b = r[i + kStep];
-    r[i] = low_blocks<kStep>(a, b) + high_blocks<kStep>(a, b);
-  }
-}
 
 // Products of one query row with sixteen key rows: lane i is key i.
 template <int kElement>
@@ -27,11 +18,7 @@ MJ_INLINE F32x16 products(const float* query, const void* const* keys, int head_
     for (int i = 0; i < 16; ++i)
       sums[i] = fma(load_columns(keys[i], d, head_dim, kElement), q, sums[i]);
   }
-  add_halves<8>(sums);
-  add_halves<4>(sums);
-  add_halves<2>(sums);
-  add_halves<1>(sums);
-  return sums[0];
+  return fold_rows(sums, Add());
 }
 
 }  // namespace mj

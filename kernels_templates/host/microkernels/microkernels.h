@@ -54,23 +54,24 @@ void mj_insert_run(MjTileRuns* runs, int64_t begin, int64_t end);
 // to 15 words past the row.
 void mj_pack_query(const void* row, int32_t element, bool pairs, int32_t head_dim, int32_t words,
                    uint32_t* packed);
-// `count` (1 to tile_k) key rows, row_bytes apart, transposed to [words][tile_k], so that keys are
-// the vector lanes; the columns past `count` repeat the last key. May write up to 15 rows past
-// `words`.
+// `count` (1 to `keys`) key rows, row_bytes apart, in panels of 16 keys: [keys / 16][words][16], so
+// that keys are the vector lanes and a matrix product reads forward. Keys past `count` repeat the
+// last one. `keys` is a multiple of 16. May write up to 15 rows past the last panel.
 void mj_pack_keys(const void* rows, int64_t row_bytes, int32_t count, int32_t element, bool pairs,
-                  int32_t head_dim, int32_t words, int32_t tile_k, uint32_t* packed);
-// `count` value rows, row_bytes apart, as [tile_k][head_dim_v padded to 16], zeros in the rows past
-// `count`; pairs interleave two keys, which halves the rows. What the padding columns hold does not
-// matter: every column of a product is its own.
+                  int32_t head_dim, int32_t words, int32_t keys, uint32_t* packed);
+// `count` value rows, row_bytes apart, in panels of 16 columns: panel c begins c * panel words
+// after `packed` and holds [keys][16], zeros in the rows past `count`; pairs interleave two keys,
+// which halves the rows.
 void mj_pack_values(const void* rows, int64_t row_bytes, int32_t count, int32_t element, bool pairs,
-                    int32_t head_dim_v, int32_t tile_k, uint32_t* packed);
+                    int32_t head_dim_v, int32_t keys, int32_t panel, uint32_t* packed);
 
-// --- Matrix products: c[m x n] = a[m x k] b[k x n], added to c if `accumulate`. m and n are
-// multiples of 16, k counts words; for pairs a multiple of what the instruction set wants (16 with
-// AMX). mj_pairs_begin and mj_pairs_end stand around the products of pairs of an item.
-void mj_multiply_f32(const uint32_t* a, int32_t lda, const uint32_t* b, int32_t ldb, float* c,
+// --- Matrix products: c[m x n] = a[m x k] b[k x n], added to c if `accumulate`. b is in panels of
+// 16 columns, `panel` words apart, each [k][16]. m and n are multiples of 16, k counts words; for
+// pairs a multiple of what the instruction set wants (16 with AMX). mj_pairs_begin and mj_pairs_end
+// stand around the products of pairs of an item.
+void mj_multiply_f32(const uint32_t* a, int32_t lda, const uint32_t* b, int32_t panel, float* c,
                      int32_t ldc, int32_t m, int32_t n, int32_t k, bool accumulate);
-void mj_multiply_pairs(const uint32_t* a, int32_t lda, const uint32_t* b, int32_t ldb, float* c,
+void mj_multiply_pairs(const uint32_t* a, int32_t lda, const uint32_t* b, int32_t panel, float* c,
                        int32_t ldc, int32_t m, int32_t n, int32_t k, bool accumulate);
 void mj_pairs_begin();
 void mj_pairs_end();
@@ -85,12 +86,15 @@ float mj_row_maximum(const float* x, int32_t columns, float factor);
 float mj_exponentials(float* x, int32_t columns, float factor, float base);
 // x[0] + ... + x[count - 1].
 float mj_row_sum(const float* x, int32_t count);
-// The online softmax update of `rows` rows of scores [rows][tile_k]: with the new row maximum,
-// scores become 2^(t - maximum), `total` and the rows of `sums` ([rows][columns], columns a
-// multiple of 16) are rescaled to it, and the scores' sum is added to `total`. maximum, total and
-// rescale hold rows padded to 16; rescale is left with what the rows of sums were multiplied by.
-void mj_softmax_rows(float* scores, int32_t rows, int32_t tile_k, float factor, float* maximum,
-                     float* total, float* rescale, float* sums, int32_t columns);
+// The online softmax update of `rows` rows of scores, `columns` (a multiple of 32) of each row of
+// `stride`: with the new row maximum, scores become 2^(t - maximum), `total` and the rows of `sums`
+// ([rows][sum_columns], sum_columns a multiple of 16) are rescaled to it, and the scores' sum is
+// added to `total`. maximum, total and rescale hold rows padded to 16; rescale is left with what
+// the rows of sums were multiplied by. `factor` is positive. Where `pairs` is not null the
+// exponentials go there instead, rounded to bf16, rows of stride / 2 words.
+void mj_softmax_rows(float* scores, int32_t rows, int32_t columns, int32_t stride, float factor,
+                     float* maximum, float* total, float* rescale, float* sums, int32_t sum_columns,
+                     uint32_t* pairs);
 
 // --- Dropout.
 

@@ -1,5 +1,5 @@
 // c (+)= a b in f32 by register blocks of kRows x (kColumns * 16): each step broadcasts kRows words
-// of a and loads kColumns vectors of b.
+// of a and loads a vector of kColumns panels of b.
 #include "kernels_templates/host/common/vector.h"
 #include "kernels_templates/host/microkernels/microkernels.h"
 
@@ -16,7 +16,7 @@ constexpr int kBlockRows = 4, kBlockColumns = 1;
 
 template <int kRows, int kColumns>
 MJ_INLINE void multiply_block(const float* __restrict a, int64_t lda, const float* __restrict b,
-                              int64_t ldb, float* __restrict c, int64_t ldc, int64_t k,
+                              int64_t panel, float* __restrict c, int64_t ldc, int64_t k,
                               bool accumulate) {
   F32x16 sums[kRows][kColumns];
   const float* rows[kRows];
@@ -34,10 +34,10 @@ MJ_INLINE void multiply_block(const float* __restrict a, int64_t lda, const floa
     }
   }
 #pragma clang loop unroll(disable)
-  for (int64_t p = 0; p < k; ++p, b += ldb) {
+  for (int64_t p = 0; p < k; ++p, b += kLanes) {
     F32x16 row[kColumns];
 #pragma clang loop unroll(full)
-    for (int j = 0; j < kColumns; ++j) row[j] = load(b + j * kLanes);
+    for (int j = 0; j < kColumns; ++j) row[j] = load(b + j * panel);
 #pragma clang loop unroll(full)
     for (int i = 0; i < kRows; ++i) {
       const F32x16 left = splat(rows[i][p]);
@@ -56,22 +56,23 @@ MJ_INLINE void multiply_block(const float* __restrict a, int64_t lda, const floa
 }  // namespace mj
 
 extern "C" void mj_multiply_f32(const uint32_t* a_words, int32_t lda, const uint32_t* b_words,
-                                int32_t ldb, float* c, int32_t ldc, int32_t m, int32_t n, int32_t k,
-                                bool accumulate) {
+                                int32_t panel, float* c, int32_t ldc, int32_t m, int32_t n,
+                                int32_t k, bool accumulate) {
   using namespace mj;
   const float* a = reinterpret_cast<const float*>(a_words);
   const float* b = reinterpret_cast<const float*>(b_words);
   int j = 0;
   for (; j + kBlockColumns * kLanes <= n; j += kBlockColumns * kLanes) {
     for (int i = 0; i < m; i += kBlockRows) {
-      multiply_block<kBlockRows, kBlockColumns>(a + int64_t{i} * lda, lda, b + j, ldb,
+      multiply_block<kBlockRows, kBlockColumns>(a + int64_t{i} * lda, lda,
+                                                b + j / kLanes * int64_t{panel}, panel,
                                                 c + int64_t{i} * ldc + j, ldc, k, accumulate);
     }
   }
   for (; j < n; j += kLanes) {
     for (int i = 0; i < m; i += kBlockRows) {
-      multiply_block<kBlockRows, 1>(a + int64_t{i} * lda, lda, b + j, ldb, c + int64_t{i} * ldc + j,
-                                    ldc, k, accumulate);
+      multiply_block<kBlockRows, 1>(a + int64_t{i} * lda, lda, b + j / kLanes * int64_t{panel},
+                                    panel, c + int64_t{i} * ldc + j, ldc, k, accumulate);
     }
   }
 }

@@ -32,10 +32,10 @@ void mj_pairs_begin() {
 
 void mj_pairs_end() { _tile_release(); }
 
-void mj_multiply_pairs(const uint32_t* a, int32_t lda, const uint32_t* b, int32_t ldb, float* c,
+void mj_multiply_pairs(const uint32_t* a, int32_t lda, const uint32_t* b, int32_t panel, float* c,
                        int32_t ldc, int32_t m, int32_t n, int32_t k, bool accumulate) {
   const int64_t a_bytes = int64_t{4} * lda;
-  const int64_t b_bytes = int64_t{4} * ldb;
+  constexpr int64_t kPanelBytes = 64;
   const int64_t c_bytes = int64_t{4} * ldc;
   int32_t i = 0;
   for (; i + 32 <= m; i += 32) {
@@ -56,10 +56,10 @@ void mj_multiply_pairs(const uint32_t* a, int32_t lda, const uint32_t* b, int32_
       }
       for (int32_t p = 0; p < k; p += 16) {
         const uint32_t* a0 = a + i * lda + p;
-        const uint32_t* b0 = b + p * ldb + j;
+        const uint32_t* b0 = b + j / 16 * int64_t{panel} + p * 16;
         _tile_loadd(4, a0, a_bytes);
-        _tile_loadd(6, b0, b_bytes);
-        _tile_loadd(7, b0 + 16, b_bytes);
+        _tile_loadd(6, b0, kPanelBytes);
+        _tile_loadd(7, b0 + panel, kPanelBytes);
         _tile_loadd(5, a0 + 16 * lda, a_bytes);
         _tile_dpbf16ps(0, 4, 6);
         _tile_dpbf16ps(1, 4, 7);
@@ -84,7 +84,7 @@ void mj_multiply_pairs(const uint32_t* a, int32_t lda, const uint32_t* b, int32_
       for (int32_t p = 0; p < k; p += 16) {
         _tile_loadd(4, a + i * lda + p, a_bytes);
         _tile_loadd(5, a + (i + 16) * lda + p, a_bytes);
-        _tile_loadd(6, b + p * ldb + j, b_bytes);
+        _tile_loadd(6, b + j / 16 * int64_t{panel} + p * 16, kPanelBytes);
         _tile_dpbf16ps(0, 4, 6);
         _tile_dpbf16ps(2, 5, 6);
       }
@@ -102,7 +102,7 @@ void mj_multiply_pairs(const uint32_t* a, int32_t lda, const uint32_t* b, int32_
       }
       for (int32_t p = 0; p < k; p += 16) {
         _tile_loadd(4, a + i * lda + p, a_bytes);
-        _tile_loadd(6, b + p * ldb + j, b_bytes);
+        _tile_loadd(6, b + j / 16 * int64_t{panel} + p * 16, kPanelBytes);
         _tile_dpbf16ps(0, 4, 6);
       }
       _tile_stored(0, c0, c_bytes);

@@ -18,7 +18,7 @@ extern "C" {
 void mj_pairs_begin() {}
 void mj_pairs_end() {}
 
-void mj_multiply_pairs(const uint32_t* a, int32_t lda, const uint32_t* b, int32_t ldb, float* c,
+void mj_multiply_pairs(const uint32_t* a, int32_t lda, const uint32_t* b, int32_t panel, float* c,
                        int32_t ldc, int32_t m, int32_t n, int32_t k, bool accumulate) {
   using namespace mj;
   for (int32_t i = 0; i < m; ++i, a += lda, c += ldc) {
@@ -26,7 +26,7 @@ void mj_multiply_pairs(const uint32_t* a, int32_t lda, const uint32_t* b, int32_
       F32x16 sum = accumulate ? load(c + j) : splat(0.0f);
       for (int32_t p = 0; p < k; ++p) {
         const U32x16 left = U32x16(a[p]);
-        const U32x16 right = load_words(b + static_cast<int64_t>(p) * ldb + j);
+        const U32x16 right = load_words(b + j / kLanes * int64_t{panel} + p * kLanes);
         sum = fma(low_half(left), low_half(right), sum);
         sum = fma(high_half(left), high_half(right), sum);
       }

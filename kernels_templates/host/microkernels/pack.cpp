@@ -42,10 +42,10 @@ MJ_INLINE void transpose_stage(U32x16* r) {
 }
 
 template <int kElement, bool kPairs>
-void pack_keys(const char* first, int64_t row_bytes, int count, int head_dim, int words, int tile_k,
+void pack_keys(const char* first, int64_t row_bytes, int count, int head_dim, int words, int keys,
                uint32_t* packed) {
   const int used = words_of(head_dim, kPairs);
-  for (int j = 0; j < tile_k; j += kLanes) {
+  for (int j = 0; j < keys; j += kLanes, packed += words * kLanes) {
     const char* rows[16];
 #pragma clang loop unroll(full)
     for (int i = 0; i < 16; ++i) rows[i] = first + (j + i < count ? j + i : count - 1) * row_bytes;
@@ -57,40 +57,43 @@ void pack_keys(const char* first, int64_t row_bytes, int count, int head_dim, in
       transpose_stage<4>(block);
       transpose_stage<2>(block);
       transpose_stage<1>(block);
-      uint32_t* out = packed + vector_start(d, used) * tile_k + j;
+      uint32_t* out = packed + vector_start(d, used) * kLanes;
       // A short row fills rows past `used` with zeros.
 #pragma clang loop unroll(full)
-      for (int i = 0; i < 16; ++i) store_words(out + i * tile_k, block[i]);
+      for (int i = 0; i < 16; ++i) store_words(out + i * kLanes, block[i]);
     }
-    for (int d = used; d < words; ++d) store_words(packed + d * tile_k + j, U32x16(0u));
+    for (int d = used; d < words; ++d) store_words(packed + d * kLanes, U32x16(0u));
   }
 }
 
+// Columns d .. d + 15 of a row, zeros past its end.
 template <int kElement>
-void pack_values(const char* first, int64_t row_bytes, int count, int head_dim_v, int tile_k,
-                 uint32_t* packed) {
-  const int columns = round_up(head_dim_v, kLanes);
-  for (int j = 0; j < tile_k; ++j) {
-    for (int d = 0; d < columns; d += kLanes) {
-      const F32x16 v =
-          j < count ? load_columns(first + j * row_bytes, d, head_dim_v, kElement) : splat(0.0f);
-      store_words(packed + j * columns + vector_start(d, head_dim_v), as_words(v));
-    }
-  }
+MJ_INLINE F32x16 load_panel_row(const char* row, int d, int columns) {
+  const F32x16 v = load_columns(row, d, columns, kElement);
+  const int overlap = d - vector_start(d, columns);
+  if (overlap == 0) return v;
+  float moved[2 * kLanes] = {};
+  store(moved, v);
+  return load(moved + overlap);
 }
 
-void pack_value_pairs(const char* first, int64_t row_bytes, int count, int head_dim_v, int tile_k,
-                      uint32_t* packed) {
-  const int columns = round_up(head_dim_v, kLanes);
-  for (int j = 0; j < tile_k; j += 2) {
+template <int kElement, bool kPairs>
+void pack_values(const char* first, int64_t row_bytes, int count, int head_dim_v, int keys,
+                 int64_t panel, uint32_t* packed) {
+  constexpr int kKeys = kPairs ? 2 : 1;
+  for (int j = 0; j < keys; j += kKeys, packed += kLanes) {
     const char* row = first + j * row_bytes;
-    for (int d = 0; d < columns; d += kLanes) {
-      // The upper halves of bf16 widened to f32 are the bf16 themselves.
-      const F32x16 low = j < count ? load_columns(row, d, head_dim_v, MJ_BF16) : splat(0.0f);
-      const F32x16 high =
-          j + 1 < count ? load_columns(row + row_bytes, d, head_dim_v, MJ_BF16) : splat(0.0f);
-      store_words(packed + (j / 2) * columns + vector_start(d, head_dim_v),
-                  as_words(low) >> 16 | as_words(high));
+    uint32_t* out = packed;
+    for (int d = 0; d < head_dim_v; d += kLanes, out += panel) {
+      U32x16 words = U32x16(0u);
+      if (j < count) words = as_words(load_panel_row<kElement>(row, d, head_dim_v));
+      if constexpr (kPairs) {
+        // The upper halves of bf16 widened to f32 are the bf16 themselves.
+        words >>= 16;
+        if (j + 1 < count)
+          words |= as_words(load_panel_row<kElement>(row + row_bytes, d, head_dim_v));
+      }
+      store_words(out, words);
     }
   }
 }
@@ -115,21 +118,23 @@ void mj_pack_query(const void* row, int32_t element, bool pairs, int32_t head_di
 }
 
 void mj_pack_keys(const void* rows, int64_t row_bytes, int32_t count, int32_t element, bool pairs,
-                  int32_t head_dim, int32_t words, int32_t tile_k, uint32_t* packed) {
+                  int32_t head_dim, int32_t words, int32_t keys, uint32_t* packed) {
   const char* first = static_cast<const char*>(rows);
   if (pairs) {
-    return mj::pack_keys<MJ_BF16, true>(first, row_bytes, count, head_dim, words, tile_k, packed);
+    return mj::pack_keys<MJ_BF16, true>(first, row_bytes, count, head_dim, words, keys, packed);
   }
   MJ_FOR_ELEMENT(element, (mj::pack_keys<kElement, false>(first, row_bytes, count, head_dim, words,
-                                                          tile_k, packed)));
+                                                          keys, packed)));
 }
 
 void mj_pack_values(const void* rows, int64_t row_bytes, int32_t count, int32_t element, bool pairs,
-                    int32_t head_dim_v, int32_t tile_k, uint32_t* packed) {
+                    int32_t head_dim_v, int32_t keys, int32_t panel, uint32_t* packed) {
   const char* first = static_cast<const char*>(rows);
-  if (pairs) return mj::pack_value_pairs(first, row_bytes, count, head_dim_v, tile_k, packed);
-  MJ_FOR_ELEMENT(element,
-                 (mj::pack_values<kElement>(first, row_bytes, count, head_dim_v, tile_k, packed)));
+  if (pairs) {
+    return mj::pack_values<MJ_BF16, true>(first, row_bytes, count, head_dim_v, keys, panel, packed);
+  }
+  MJ_FOR_ELEMENT(element, (mj::pack_values<kElement, false>(first, row_bytes, count, head_dim_v,
+                                                            keys, panel, packed)));
 }
 
 }  // extern "C"
