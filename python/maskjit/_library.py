@@ -5,6 +5,8 @@ import pathlib
 
 import torch
 
+from maskjit import _fakes
+
 __version__ = "0.1.0"
 
 _beside = pathlib.Path(__file__).parent / "lib" / "libmaskjit_torch.so"
@@ -31,6 +33,7 @@ def _load() -> None:
                 "build runtime/torch against that one"
             )
     torch.ops.load_library(LIBRARY_PATH)
+    _fakes.register()
 
 
 _load()

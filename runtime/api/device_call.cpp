@@ -203,6 +203,17 @@ Status run_on_host_memory(const AttentionState& attention, const AttentionInputs
   return staging.collect();
 }
 
+// The first tensor that the host has to see: an explicit mask, or one that is summarised.
+const std::string* read_by_host(const plan::Signature& signature, const plan::Launch& launch) {
+  for (size_t i = 0; i < signature.tensors.size(); ++i) {
+    const plan::TensorParameter& declared = signature.tensors[i];
+    if (declared.summarised || (declared.bits && launch.tensors[i].data != nullptr)) {
+      return &declared.name;
+    }
+  }
+  return nullptr;
+}
+
 // What kernels need of the host beside a call's tensors: explicit masks, and summaries, which are
 // made there of copies of their tensors. Both wait for the stream; most specs have neither.
 Status add_host_data(const AttentionState& attention, const AttentionInputs& inputs,
@@ -211,7 +222,16 @@ Status add_host_data(const AttentionState& attention, const AttentionInputs& inp
   plan::Launch on_host;
   on_host.tensors = launch.tensors;
   std::vector<HostCopy> copies;
-  bool any = !launch.masks.empty();
+  const std::string* first = read_by_host(signature, launch);
+  if (first == nullptr) return Done{};
+  const Result<bool> capturing = attention.engine->device->is_capturing(Stream{inputs.stream});
+  if (!capturing) return capturing.error();
+  if (*capturing) {
+    return Error{ErrorKind::Unsupported,
+                 fmt::format("the host reads '{}' at each call: such a call cannot be captured in "
+                             "a graph",
+                             *first)};
+  }
   for (size_t i = 0; i < signature.tensors.size(); ++i) {
     if (!signature.tensors[i].summarised) continue;
     Result<HostCopy> copy = HostCopy::of(*attention.engine->device, Stream{inputs.stream},
@@ -219,9 +239,7 @@ Status add_host_data(const AttentionState& attention, const AttentionInputs& inp
     if (!copy) return copy.error();
     copies.push_back(std::move(*copy));
     on_host.tensors[i].data = copies.back().data();
-    any = true;
   }
-  if (!any) return Done{};
   plan::summarise_tensors(signature, on_host);
   for (size_t i = 0; i < signature.tensors.size(); ++i) {
     if (!signature.tensors[i].summarised) continue;

@@ -127,6 +127,8 @@ class Device {
                         std::span<const std::byte> parameters, Stream stream) = 0;
   // Waits for the stream's work; errors of it are said here.
   virtual Status synchronise(Stream stream) = 0;
+  // The stream's work is not done but recorded for a graph: nothing may wait for it.
+  virtual Result<bool> is_capturing(Stream stream) = 0;
 
   virtual Result<OwnedStream> create_stream() = 0;
   virtual Result<std::unique_ptr<Event>> create_event() = 0;

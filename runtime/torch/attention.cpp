@@ -1,11 +1,11 @@
 #include "runtime/torch/attention.h"
 
-#include <cctype>
-
 #include <ATen/ops/empty.h>
+#include <ATen/ops/logsumexp.h>
+#include <ATen/ops/stack.h>
 
 #include "runtime/torch/checks.h"
-#include "runtime/torch/torch_pool.h"
+#include "runtime/torch/devices.h"
 #include "runtime/torch/view.h"
 
 namespace maskjit::torch {
@@ -20,18 +20,34 @@ TensorView four_dimensional(TensorView view) {
   return view;
 }
 
+bool is_mask(const CompiledSpec& spec, const std::string& name) {
+  const auto& all = spec.parameters();
+  return std::any_of(all.begin(), all.end(), [&](const ParameterInfo& parameter) {
+    return parameter.name == name && parameter.type.starts_with("bit[");
+  });
+}
+
+// Explicit masks are made in host memory.
+Mask mask_of_values(const char* name, const at::Tensor& values) {
+  const at::Tensor on_host = values.cpu();
+  Result<Mask> mask = Mask::from_dense(view_of(name, on_host));
+  if (!mask) raise(mask.error());
+  return std::move(*mask);
+}
+
 // The operands as a kernel takes them, and what keeps them alive.
 struct Operands {
   at::Tensor query, key, value, attn_mask;
   AttentionInputs inputs;
 
-  Operands(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const Options& options) {
+  Operands(const CompiledSpec& spec, const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+           const Options& options) {
     const auto take = [&](const char* name, const at::Tensor& tensor) {
       check_operand(name, tensor, q);
-      check_on_cpu(name, tensor);
       check_no_grad(name, tensor);
     };
     take("query", q);
+    check_device("query", q);
     take("key", k);
     take("value", v);
     inputs.query = view_of("query", query = with_unit_stride(q));
@@ -42,11 +58,15 @@ struct Operands {
       attn_mask = with_unit_stride(options.attn_mask);
       inputs.additive_mask = four_dimensional(view_of("attn_mask", attn_mask));
     }
+    inputs.masks = options.masks;
     for (const auto& [name, tensor] : options.tensors) {
       take(name.c_str(), tensor);
-      inputs.tensors.emplace(name, view_of(name.c_str(), tensor));
+      if (!tensor.is_cpu() && is_mask(spec, name)) {
+        inputs.masks.emplace(name, mask_of_values(name.c_str(), tensor));
+      } else {
+        inputs.tensors.emplace(name, view_of(name.c_str(), tensor));
+      }
     }
-    inputs.masks = options.masks;
     inputs.runtime = options.runtime;
     if (options.scale) inputs.scale = static_cast<float>(*options.scale);
     inputs.q_offset = options.q_offset;
@@ -54,6 +74,9 @@ struct Operands {
     inputs.row_max_over_all = options.row_max_over_all;
     inputs.sampling = options.sampling;
     inputs.index = options.index;
+    const CallPlace place = place_of(q.device());
+    inputs.memory = place.memory;
+    inputs.stream = place.stream;
   }
 };
 
@@ -114,71 +137,12 @@ at::Tensor add_result(ResultKind kind, const Operands& operands, bool transposed
   return result;
 }
 
-void run(const Attention& spec, const Operands& operands, const AttentionOutputs& outputs) {
-  const Status done = spec.run(operands.inputs, outputs);
+void run(const CompiledSpec& spec, const Operands& operands, const AttentionOutputs& outputs) {
+  const Status done = spec.on(operands.query.device()).run(operands.inputs, outputs);
   if (!done) raise(done.error());
 }
 
-// "import", "masker", "score" or "attention" at the start of a line: declarations.
-bool has_declarations(std::string_view text) {
-  constexpr std::string_view kKeywords[] = {"import", "masker", "score", "attention"};
-  while (!text.empty()) {
-    const size_t begin = text.find_first_not_of(" \t\r");
-    std::string_view line = begin == std::string_view::npos ? "" : text.substr(begin);
-    for (std::string_view keyword : kKeywords) {
-      if (line.starts_with(keyword) && line.size() > keyword.size() &&
-          std::isspace(static_cast<unsigned char>(line[keyword.size()]))) {
-        return true;
-      }
-    }
-    const size_t end = text.find('\n');
-    if (end == std::string_view::npos) break;
-    text.remove_prefix(end + 1);
-  }
-  return false;
-}
-
-bool is_name(std::string_view text) {
-  return std::all_of(text.begin(), text.end(),
-                     [](unsigned char c) { return std::isalnum(c) || c == '_'; });
-}
-
-Result<Spec> load(const Source& source) {
-  const std::string name = source.path.empty() ? "<text>" : source.path;
-  if (!source.path.empty() || has_declarations(source.program)) {
-    return engine().load_text(source.program, source.entry, name);
-  }
-  if (source.program.empty() || is_name(source.program)) {
-    // A standard masker, named by one of the two.
-    if (source.program.empty() || source.entry.empty()) {
-      return engine().load_text("", source.program + source.entry, name);
-    }
-    return engine().load_text(source.program, source.entry, name);
-  }
-  return engine().load_text("masker expression() = " + source.program, source.entry, name);
-}
-
 }  // namespace
-
-const Engine& engine() {
-  // Lives as long as the process: kernels may still run while it exits.
-  static const Engine& shared =
-      *new Engine(EngineOptions{.thread_pool = std::make_shared<TorchPool>()});
-  return shared;
-}
-
-Attention compile(const Source& source, std::string* warnings) {
-  const Result<Spec> spec = load(source);
-  if (!spec) raise(spec.error());
-  if (warnings != nullptr) *warnings = spec->warnings();
-  Result<Attention> attention = spec->bind(source.constants);
-  if (!attention) raise(attention.error());
-  return std::move(*attention);
-}
-
-Attention compile(std::string program, Values constants) {
-  return compile(Source{std::move(program), "", "", std::move(constants)});
-}
 
 std::optional<ResultKind> parse_result(std::string_view name) {
   for (size_t i = 0; i < std::size(kResultNames); ++i) {
@@ -187,20 +151,20 @@ std::optional<ResultKind> parse_result(std::string_view name) {
   return std::nullopt;
 }
 
-at::Tensor attention(const Attention& spec, const at::Tensor& query, const at::Tensor& key,
+at::Tensor attention(const CompiledSpec& spec, const at::Tensor& query, const at::Tensor& key,
                      const at::Tensor& value, const Options& options) {
-  const Operands operands(query, key, value, options);
+  const Operands operands(spec, query, key, value, options);
   AttentionOutputs outputs;
   at::Tensor output = add_result(ResultKind::Output, operands, options.transposed, outputs);
   run(spec, operands, outputs);
   return output;
 }
 
-std::vector<at::Tensor> attention_results(const Attention& spec, const at::Tensor& query,
+std::vector<at::Tensor> attention_results(const CompiledSpec& spec, const at::Tensor& query,
                                           const at::Tensor& key, const at::Tensor& value,
                                           const std::vector<ResultKind>& results,
                                           const Options& options) {
-  const Operands operands(query, key, value, options);
+  const Operands operands(spec, query, key, value, options);
   AttentionOutputs outputs;
   std::vector<at::Tensor> tensors;
   for (ResultKind kind : results) {
@@ -212,29 +176,68 @@ std::vector<at::Tensor> attention_results(const Attention& spec, const at::Tenso
   return tensors;
 }
 
-KeyIndex make_index(const Attention& spec, const at::Tensor& query, const at::Tensor& key,
+KeyIndex make_index(const CompiledSpec& spec, const at::Tensor& query, const at::Tensor& key,
                     const Options& options) {
-  const Operands operands(query, key, key, options);
-  Result<KeyIndex> index = spec.make_index(operands.inputs);
+  const Operands operands(spec, query, key, key, options);
+  Result<KeyIndex> index = spec.on(query.device()).make_index(operands.inputs);
   if (!index) raise(index.error());
   return std::move(*index);
 }
 
-std::pair<at::Tensor, at::Tensor> merge_partials(const std::vector<at::Tensor>& outputs,
-                                                 const std::vector<at::Tensor>& lses) {
+namespace {
+
+// On a device, by torch's own operators. As in maskjit::merge_partials a part without active keys
+// counts for nothing, whatever its output holds, and NaN is not lost.
+std::pair<at::Tensor, at::Tensor> merge_on_device(const std::vector<at::Tensor>& outputs,
+                                                  const std::vector<at::Tensor>& lses) {
+  const at::Tensor& first = outputs[0];
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    TORCH_CHECK_VALUE(
+        outputs[i].sizes() == first.sizes() && outputs[i].scalar_type() == first.scalar_type(),
+        "partial output ", i, " ", describe(outputs[i]),
+        " does not have the shape and type of the first, ", describe(first));
+    TORCH_CHECK_VALUE(first.dim() >= 2 && lses[i].scalar_type() == at::kFloat &&
+                          lses[i].sizes() == first.sizes().slice(0, first.dim() - 1),
+                      "partial lse ", i, " ", describe(lses[i]), " does not fit output ",
+                      describe(first), ": float32 without the last dimension is needed");
+  }
+  const at::Tensor parts = at::stack(lses);
+  const at::Tensor lse = parts.logsumexp(0);
+  at::Tensor sum;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const at::Tensor inactive = lses[i].eq(-INFINITY).unsqueeze(-1);
+    const at::Tensor part = outputs[i].to(at::kFloat).mul(lses[i].sub(lse).exp().unsqueeze(-1));
+    const at::Tensor counted = part.masked_fill(inactive, 0);
+    sum = sum.defined() ? sum.add(counted) : counted;
+  }
+  return {sum.to(first.scalar_type()), lse};
+}
+
+void check_partials(const std::vector<at::Tensor>& outputs, const std::vector<at::Tensor>& lses) {
   TORCH_CHECK_VALUE(!outputs.empty() && outputs.size() == lses.size(), outputs.size(),
                     " partial outputs and ", lses.size(),
                     " partial lse are given; at least one of each is needed, and as many of one "
                     "as of the other");
-  std::vector<TensorView> output_views, lse_views;
-  const auto take = [&](const char* name, const at::Tensor& tensor, std::vector<TensorView>& to) {
-    check_operand(name, tensor, outputs[0]);
-    check_on_cpu(name, tensor);
+  const auto check = [&](const char* name, const at::Tensor& tensor) {
+    check_operand(name, tensor, outputs[0], "the first partial output");
     check_no_grad(name, tensor);
-    to.push_back(view_of(name, tensor));
   };
-  for (const at::Tensor& tensor : outputs) take("a partial output", tensor, output_views);
-  for (const at::Tensor& tensor : lses) take("a partial lse", tensor, lse_views);
+  for (const at::Tensor& tensor : outputs) check("a partial output", tensor);
+  for (const at::Tensor& tensor : lses) check("a partial lse", tensor);
+  check_device("the first partial output", outputs[0]);
+}
+
+}  // namespace
+
+std::pair<at::Tensor, at::Tensor> merge_partials(const std::vector<at::Tensor>& outputs,
+                                                 const std::vector<at::Tensor>& lses) {
+  check_partials(outputs, lses);
+  if (!outputs[0].is_cpu()) return merge_on_device(outputs, lses);
+  std::vector<TensorView> output_views, lse_views;
+  for (const at::Tensor& tensor : outputs) {
+    output_views.push_back(view_of("a partial output", tensor));
+  }
+  for (const at::Tensor& tensor : lses) lse_views.push_back(view_of("a partial lse", tensor));
   at::Tensor output = at::empty(outputs[0].sizes(), outputs[0].options());
   at::Tensor lse = at::empty(lses[0].sizes(), lses[0].options());
   const Status done = maskjit::merge_partials(output_views, lse_views, view_of("output", output),

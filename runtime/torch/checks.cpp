@@ -21,17 +21,23 @@ std::string describe(const at::Tensor& tensor) {
   return c10::str(tensor.scalar_type(), tensor.sym_sizes(), " on ", tensor.device());
 }
 
-void check_operand(const char* name, const at::Tensor& tensor, const at::Tensor& query) {
+void check_operand(const char* name, const at::Tensor& tensor, const at::Tensor& query,
+                   const char* other) {
   TORCH_CHECK_VALUE(tensor.defined(), name, " is missing");
   TORCH_CHECK_VALUE(tensor.layout() == at::kStrided, name, " is a ", tensor.layout(),
                     " tensor; strided ones are needed");
-  TORCH_CHECK_VALUE(tensor.device() == query.device(), "query is on ", query.device(), ", but ",
+  TORCH_CHECK_VALUE(tensor.device() == query.device(), other, " is on ", query.device(), ", but ",
                     name, " is on ", tensor.device());
 }
 
-void check_on_cpu(const char* name, const at::Tensor& tensor) {
-  TORCH_CHECK_NOT_IMPLEMENTED(tensor.device().is_cpu(), name, " is on ", tensor.device(),
-                              "; this build of maskjit has kernels for cpu");
+void check_device(const char* name, const at::Tensor& tensor) {
+  TORCH_CHECK_NOT_IMPLEMENTED(tensor.is_cpu() || tensor.is_cuda(), name, " is on ", tensor.device(),
+                              "; maskjit has kernels for cpu and cuda");
+}
+
+void check_on_cpu(const char* name, const at::Tensor& tensor, const char* why) {
+  TORCH_CHECK_NOT_IMPLEMENTED(tensor.is_cpu(), name, " is on ", tensor.device(),
+                              "; cpu is needed: ", why);
 }
 
 void check_no_grad(const char* name, const at::Tensor& tensor) {

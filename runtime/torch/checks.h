@@ -15,9 +15,13 @@ namespace maskjit::torch {
 // "float32[1, 8, 128, 64] on cpu"
 std::string describe(const at::Tensor& tensor);
 
-// Defined, strided, on the device of the query; `on_cpu`: which must be the CPU.
-void check_operand(const char* name, const at::Tensor& tensor, const at::Tensor& query);
-void check_on_cpu(const char* name, const at::Tensor& tensor);
+// Defined, strided, on the device of the query, or of what `other` names.
+void check_operand(const char* name, const at::Tensor& tensor, const at::Tensor& query,
+                   const char* other = "query");
+// There are kernels for its device.
+void check_device(const char* name, const at::Tensor& tensor);
+// In host memory, where `why`: "an index reads keys there".
+void check_on_cpu(const char* name, const at::Tensor& tensor, const char* why);
 
 // With gradients enabled, the tensor must not require one.
 void check_no_grad(const char* name, const at::Tensor& tensor);

@@ -78,11 +78,11 @@ bool is_static(const MaskerConfig& masker) {
          std::holds_alternative<Causal>(masker) || std::holds_alternative<std::string>(masker);
 }
 
-const Attention& attention_of(const std::string& mask, bool explicit_mask) {
+const CompiledSpec& attention_of(const std::string& mask, bool explicit_mask) {
   const std::string program = c10::str(
       "attention hub(", explicit_mask ? "m: tensor<bit>[batch, num_heads, q_len, kv_len]" : "",
       ") { mask ", mask, " }");
-  return find_spec({program, "", "", ""}).attention;
+  return find_spec({program, "", "", ""});
 }
 
 // From torch's generator, so that torch::manual_seed repeats what is dropped and drawn.

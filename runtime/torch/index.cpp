@@ -87,7 +87,7 @@ IndexPointer make(const std::string& program, const std::string& entry,
   options.sampling.seed = static_cast<uint64_t>(seed);
   for (size_t i = 0; i < names.size(); ++i) options.tensors.emplace(names[i], tensors[i]);
   return c10::make_intrusive<IndexHolder>(
-      make_index(find_spec({program, entry, constants, path}).attention, query, key, options));
+      make_index(find_spec({program, entry, constants, path}), query, key, options));
 }
 
 // The number and the updates that a handle has.
@@ -96,7 +96,7 @@ std::pair<int64_t, int64_t> read(const Tensor& handle) {
                         handle.scalar_type() == at::kLong && handle.numel() == 2,
                     "index is ", handle.defined() ? describe(handle) : std::string("missing"),
                     "; the handle of a maskjit.KeyIndex is needed");
-  check_on_cpu("index", handle);
+  check_on_cpu("index", handle, "the handle of an index is a number of this process");
   const auto* values = static_cast<const int64_t*>(handle.const_data_ptr());
   return {values[0], values[handle.stride(0)]};
 }
@@ -129,7 +129,7 @@ void update_index(const Tensor& handle, const Tensor& keys, std::optional<int64_
   lock.unlock();
   TORCH_CHECK_VALUE(keys.defined() && keys.layout() == at::kStrided,
                     "keys are not a strided tensor");
-  check_on_cpu("keys", keys);
+  check_on_cpu("keys", keys, "an index reads keys in host memory");
   check_no_grad("keys", keys);
   const Tensor rows = with_unit_stride(keys);
   const Status done = index.update(view_of("keys", rows), unchanged.value_or(INT64_MAX));

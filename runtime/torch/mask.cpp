@@ -19,17 +19,25 @@ Holder hold(Result<Mask> mask) {
   return c10::make_intrusive<MaskHolder>(std::move(*mask));
 }
 
-TensorView operand(const char* name, const Tensor& tensor) {
-  TORCH_CHECK_VALUE(tensor.defined() && tensor.layout() == at::kStrided, name,
-                    " is not a strided tensor");
-  check_on_cpu(name, tensor);
-  check_no_grad(name, tensor);
-  return view_of(name, tensor);
-}
+// A tensor that a mask is made of, in host memory: of another device a copy.
+class Operand {
+ public:
+  Operand(const char* name, const Tensor& tensor) {
+    TORCH_CHECK_VALUE(tensor.defined() && tensor.layout() == at::kStrided, name,
+                      " is not a strided tensor");
+    check_no_grad(name, tensor);
+    on_host_ = tensor.cpu();
+    view_ = view_of(name, on_host_);
+  }
+  Operand(const char* name, const std::optional<Tensor>& tensor) {
+    if (tensor) *this = Operand(name, *tensor);
+  }
+  const TensorView& view() const { return view_; }
 
-TensorView optional_operand(const char* name, const std::optional<Tensor>& tensor) {
-  return tensor ? operand(name, *tensor) : TensorView{};
-}
+ private:
+  Tensor on_host_;
+  TensorView view_;
+};
 
 Tensor new_tensor(Shape shape, at::ScalarType type) {
   return at::empty(shape, at::TensorOptions().dtype(type));
@@ -43,20 +51,20 @@ Tensor tensor_of(const std::vector<T>& values, at::ScalarType type) {
 }
 
 Holder from_dense(const Tensor& values) {
-  return hold(Mask::from_dense(operand("values", values)));
+  return hold(Mask::from_dense(Operand("values", values).view()));
 }
 
 Holder from_indices(Shape shape, const Tensor& indices, const Tensor& row_pointers,
                     const std::optional<Tensor>& weights) {
-  return hold(Mask::from_indices(std::move(shape), operand("indices", indices),
-                                 operand("row_pointers", row_pointers),
-                                 optional_operand("weights", weights)));
+  return hold(Mask::from_indices(std::move(shape), Operand("indices", indices).view(),
+                                 Operand("row_pointers", row_pointers).view(),
+                                 Operand("weights", weights).view()));
 }
 
 Holder from_row_indices(Shape shape, const Tensor& columns, const std::optional<Tensor>& weights,
                         bool padding) {
-  return hold(Mask::from_row_indices(std::move(shape), operand("columns", columns),
-                                     optional_operand("weights", weights), padding));
+  return hold(Mask::from_row_indices(std::move(shape), Operand("columns", columns).view(),
+                                     Operand("weights", weights).view(), padding));
 }
 
 Tensor to_dense(const Holder& self, at::ScalarType type) {
@@ -73,12 +81,13 @@ std::tuple<Tensor, Tensor, Tensor> to_index(const Holder& self) {
 }
 
 Tensor apply(const Holder& self, const Tensor& values, bool inverse) {
-  const TensorView from = operand("values", values);
-  Tensor result = at::empty(values.sizes(), values.options());
+  const Operand from("values", values);
+  Tensor result = at::empty(values.sizes(), values.options().device(at::kCPU));
   const TensorView to = view_of("result", result);
-  const Status done = inverse ? self->mask.apply_inverse(from, to) : self->mask.apply(from, to);
+  const Status done =
+      inverse ? self->mask.apply_inverse(from.view(), to) : self->mask.apply(from.view(), to);
   if (!done) raise(done.error());
-  return result;
+  return result.to(values.device());
 }
 
 }  // namespace

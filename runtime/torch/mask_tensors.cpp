@@ -49,7 +49,7 @@ Tensor checked(const char* name, const Tensor& tensor, at::ScalarType type) {
                     "the ", name, " of a mask is ",
                     tensor.defined() ? describe(tensor) : std::string("missing"), "; ", type,
                     " of one dimension is needed, as maskjit.Mask makes it");
-  check_on_cpu(name, tensor);
+  check_on_cpu(name, tensor, "a mask is kept in host memory");
   return tensor.contiguous();
 }
 

@@ -176,8 +176,8 @@ void Arguments::take_dropout(Options& options) const {
 
 void attention_kernel(const c10::OperatorHandle& op, Stack* stack) {
   const Arguments arguments(op, *stack);
-  Tensor output = attention(find_spec(arguments.spec()).attention, arguments.query(),
-                            arguments.key(), arguments.value(), arguments.options());
+  Tensor output = attention(find_spec(arguments.spec()), arguments.query(), arguments.key(),
+                            arguments.value(), arguments.options());
   ::torch::jit::drop(*stack, op.schema().arguments().size());
   ::torch::jit::push(*stack, std::move(output));
 }
@@ -185,7 +185,7 @@ void attention_kernel(const c10::OperatorHandle& op, Stack* stack) {
 void results_kernel(const c10::OperatorHandle& op, Stack* stack) {
   const Arguments arguments(op, *stack);
   std::vector<Tensor> results =
-      attention_results(find_spec(arguments.spec()).attention, arguments.query(), arguments.key(),
+      attention_results(find_spec(arguments.spec()), arguments.query(), arguments.key(),
                         arguments.value(), arguments.results(), arguments.options());
   ::torch::jit::drop(*stack, op.schema().arguments().size());
   ::torch::jit::push(*stack, std::move(results));
@@ -294,17 +294,15 @@ void update_index_meta(const Tensor&, const Tensor& keys, std::optional<c10::Sym
 std::vector<std::string> parameters(std::string_view program, std::string_view entry,
                                     std::string_view constants, std::string_view path) {
   std::vector<std::string> texts;
-  for (ParameterInfo& info : find_spec({program, entry, constants, path}).attention.parameters()) {
-    for (std::string* text : {&info.name, &info.type, &info.binding_time, &info.default_value}) {
-      texts.push_back(std::move(*text));
-    }
+  for (const ParameterInfo& info : find_spec({program, entry, constants, path}).parameters()) {
+    texts.insert(texts.end(), {info.name, info.type, info.binding_time, info.default_value});
   }
   return texts;
 }
 
 std::string warnings(std::string_view program, std::string_view entry, std::string_view constants,
                      std::string_view path) {
-  return find_spec({program, entry, constants, path}).warnings;
+  return find_spec({program, entry, constants, path}).warnings();
 }
 
 template <auto* kernel>
@@ -329,7 +327,7 @@ TORCH_LIBRARY(maskjit, m) {
   m.def("warnings(str program, str entry='', str constants='', str path='') -> str", mj::warnings);
 }
 
-// For every device, so that a call with tensors of another one gets an error that says so.
+// For every device: one without kernels gets an error that says so.
 TORCH_LIBRARY_IMPL(maskjit, CompositeExplicitAutograd, m) {
   m.impl("attention", mj::boxed<mj::attention_kernel>());
   m.impl("attention_results", mj::boxed<mj::results_kernel>());

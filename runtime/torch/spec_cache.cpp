@@ -6,7 +6,6 @@
 #include <shared_mutex>
 #include <unordered_map>
 
-#include "runtime/torch/attention.h"
 #include "runtime/torch/checks.h"
 
 namespace maskjit::torch {
@@ -103,11 +102,8 @@ const CompiledSpec& find_spec(const SpecText& text) {
   }
   std::array<std::string, 4> texts = {std::string(text.program), std::string(text.entry),
                                       std::string(text.constants), std::string(text.path)};
-  std::string warnings;
-  Attention attention =
-      compile({texts[0], texts[1], texts[3], parse_constants(texts[2])}, &warnings);
-  auto entry = std::make_unique<const Entry>(
-      Entry{std::move(texts), {std::move(attention), std::move(warnings)}});
+  CompiledSpec compiled = compile({texts[0], texts[1], texts[3], parse_constants(texts[2])});
+  auto entry = std::make_unique<const Entry>(Entry{std::move(texts), std::move(compiled)});
   const auto& [program, name, constants, path] = entry->texts;
   const SpecText key = {program, name, constants, path};
   const std::unique_lock lock(cache.mutex);

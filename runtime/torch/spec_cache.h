@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "runtime/api/engine.h"
+#include "runtime/torch/attention.h"
 
 namespace maskjit::torch {
 
@@ -13,11 +13,6 @@ namespace maskjit::torch {
 struct SpecText {
   std::string_view program, entry, constants, path;
   bool operator==(const SpecText&) const = default;
-};
-
-struct CompiledSpec {
-  Attention attention;
-  std::string warnings;  // rendered; empty if none
 };
 
 // Compiled at the first call; throws what is wrong with the texts. From any thread. What it returns

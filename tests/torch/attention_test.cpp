@@ -24,7 +24,7 @@ struct Tensors {
 
 TEST(TorchAttention, Output) {
   const Tensors t;
-  const Attention spec = compile("causal");
+  const CompiledSpec spec = compile("causal");
   EXPECT_LT(difference(attention(spec, t.query, t.key, t.value), t.sdpa()), 1e-5);
   const at::Tensor rows_first =
       attention(spec, t.query, t.key, t.value, Options{.transposed = true});
@@ -34,7 +34,7 @@ TEST(TorchAttention, Output) {
 
 TEST(TorchAttention, ParametersAndResults) {
   const Tensors t;
-  const Attention spec =
+  const CompiledSpec spec =
       compile(Source{"attention main(c: int, runtime n: int, len: tensor<i32>[batch]) {\n"
                      "  mask causal() & q - k < n + c & k < len[batch]\n}",
                      "main",
@@ -51,7 +51,7 @@ TEST(TorchAttention, ParametersAndResults) {
 
 TEST(TorchAttention, MergePartials) {
   const Tensors t;
-  const Attention spec = compile("causal");
+  const CompiledSpec spec = compile("causal");
   std::vector<at::Tensor> outputs, lses;
   for (const auto& [begin, end] : {std::pair<int64_t, int64_t>{0, 30}, {30, 50}}) {
     Options options;
@@ -69,7 +69,7 @@ TEST(TorchAttention, Errors) {
   const Tensors t;
   EXPECT_THROW(compile("causl"), c10::ValueError);
   EXPECT_THROW(compile("causal() & top_k(-3)"), c10::ValueError);
-  const Attention spec = compile("causal");
+  const CompiledSpec spec = compile("causal");
   try {
     (void)attention(spec, t.query, t.key, t.value.slice(2, 0, 3));
     FAIL();

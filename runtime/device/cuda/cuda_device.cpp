@@ -168,6 +168,14 @@ Status CudaDevice::synchronise(Stream stream) {
   return checked("cuStreamSynchronize", api.cuStreamSynchronize(stream_of(stream)));
 }
 
+Result<bool> CudaDevice::is_capturing(Stream stream) {
+  MASKJIT_ENTER_CONTEXT();
+  CUstreamCaptureStatus status = CU_STREAM_CAPTURE_STATUS_NONE;
+  const CUresult result = api.cuStreamIsCapturing(stream_of(stream), &status);
+  if (result != CUDA_SUCCESS) return error("cuStreamIsCapturing", result);
+  return status != CU_STREAM_CAPTURE_STATUS_NONE;
+}
+
 Result<device::OwnedStream> CudaDevice::create_stream() {
   MASKJIT_ENTER_CONTEXT();
   CUstream stream = nullptr;

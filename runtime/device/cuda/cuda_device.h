@@ -35,6 +35,7 @@ class CudaDevice final : public device::Device {
   Status launch(const device::CompiledKernel& kernel, const device::KernelLaunch& launch,
                 std::span<const std::byte> parameters, device::Stream stream) override;
   Status synchronise(device::Stream stream) override;
+  Result<bool> is_capturing(device::Stream stream) override;
   Result<device::OwnedStream> create_stream() override;
   Result<std::unique_ptr<device::Event>> create_event() override;
   Status record(device::Event& event, device::Stream stream) override;

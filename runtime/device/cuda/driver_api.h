@@ -65,6 +65,10 @@ enum CUmemAllocationType : unsigned { CU_MEM_ALLOCATION_TYPE_PINNED = 1 };
 enum CUmemAllocationHandleType : unsigned { CU_MEM_HANDLE_TYPE_NONE = 0 };
 enum CUmemLocationType : unsigned { CU_MEM_LOCATION_TYPE_DEVICE = 1 };
 enum CUmemPool_attribute : unsigned { CU_MEMPOOL_ATTR_RELEASE_THRESHOLD = 4 };
+enum CUstreamCaptureStatus : unsigned {
+  CU_STREAM_CAPTURE_STATUS_NONE = 0,
+  CU_STREAM_CAPTURE_STATUS_ACTIVE = 1,
+};
 enum CUstreamCaptureMode : unsigned { CU_STREAM_CAPTURE_MODE_THREAD_LOCAL = 1 };
 
 struct CUmemLocation {
@@ -132,6 +136,7 @@ struct CUmemPoolProps {
   F(cuStreamCreate, 2000, CUresult(CUstream* stream, unsigned flags))                             \
   F(cuStreamDestroy, 4000, CUresult(CUstream stream))                                             \
   F(cuStreamSynchronize, 2000, CUresult(CUstream stream))                                         \
+  F(cuStreamIsCapturing, 10000, CUresult(CUstream stream, CUstreamCaptureStatus* status))         \
   F(cuStreamWaitEvent, 3020, CUresult(CUstream stream, CUevent event, unsigned flags))            \
   F(cuEventCreate, 2000, CUresult(CUevent* event, unsigned flags))                                \
   F(cuEventDestroy, 4000, CUresult(CUevent event))                                                \

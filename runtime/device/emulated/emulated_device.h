@@ -45,6 +45,7 @@ class EmulatedDevice final : public device::Device {
   Status launch(const device::CompiledKernel& kernel, const device::KernelLaunch& launch,
                 std::span<const std::byte> parameters, device::Stream) override;
   Status synchronise(device::Stream) override { return Done{}; }
+  Result<bool> is_capturing(device::Stream) override { return false; }
   Result<device::OwnedStream> create_stream() override;
   Result<std::unique_ptr<device::Event>> create_event() override;
   Status record(device::Event& event, device::Stream) override;

@@ -487,6 +487,11 @@ CUresult cuStreamSynchronize(CUstream stream) {
   FAKE_CALL_IN_CONTEXT(cuStreamSynchronize);
   return is_capturing(stream) ? CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED : CUDA_SUCCESS;
 }
+CUresult cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus* status) {
+  FAKE_CALL_IN_CONTEXT(cuStreamIsCapturing);
+  *status = is_capturing(stream) ? CU_STREAM_CAPTURE_STATUS_ACTIVE : CU_STREAM_CAPTURE_STATUS_NONE;
+  return CUDA_SUCCESS;
+}
 CUresult cuStreamWaitEvent(CUstream, CUevent event, unsigned) {
   FAKE_CALL_IN_CONTEXT(cuStreamWaitEvent);
   return state.events.contains(event) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;

@@ -53,6 +53,8 @@ std::string everything(const std::string& library) {
     if (!done) return done.error().message;
   }
   if (values != std::vector<uint32_t>(64, 8)) return "wrong values";
+  const auto capturing = device.is_capturing(stream->get());
+  if (!capturing) return text(capturing);
   return text(device.milliseconds(**begin, **end));
 }
 

@@ -218,6 +218,53 @@ TEST_F(Cuda, LaunchesAreCapturedInGraphs) {
   }
 }
 
+// What waits for a stream breaks its capture: such calls are refused before.
+TEST_F(Cuda, CapturesRefuseCallsThatTheHostReadsFor) {
+  using namespace cuda;
+#define FIND(name, version, ...) \
+  [[maybe_unused]] const auto name = function<__VA_ARGS__>(#name, version);
+  MASKJIT_CUDA_GRAPH_FUNCTIONS(FIND)
+#undef FIND
+  const Engine engine(options());
+  device::Device& device = *engine.device();
+  const auto attention = *engine
+                              .load_text(
+                                  "masker main(document: tensor<i32>[batch, kv_len]) ="
+                                  " document[batch, q] == document[batch, k]")
+                              ->bind();
+  const auto stream = device.create_stream();
+  ASSERT_TRUE(stream);
+  OnDevice memory(device, stream->get());
+  const Tensor q = random_tensor({1, 1, 40, 32}, 1);
+  Tensor output(ElementType::F16, {1, 1, 40, 32}), document(ElementType::I32, {1, 40});
+  for (int64_t i = 0; i < 40; ++i) document.set(i, static_cast<double>(i / 10));
+  AttentionInputs inputs{.query = memory.put(q), .key = memory.put(q), .value = memory.put(q)};
+  inputs.tensors = {{"document", memory.put(document)}};
+  inputs.memory = MemorySpace::Device;
+  inputs.stream = stream->get().handle;
+  const TensorView result = memory.put(output);
+  ASSERT_TRUE(attention.run(inputs, {.output = result}));
+  EXPECT_FALSE(*device.is_capturing(stream->get()));
+
+  auto& cuda_device = static_cast<CudaDevice&>(device);
+  const DriverApi& api = driver_->api();
+  ASSERT_EQ(api.cuCtxPushCurrent(cuda_device.context()), CUDA_SUCCESS);
+  const auto handle = static_cast<CUstream>(stream->get().handle);
+  CUgraph graph = nullptr;
+  ASSERT_EQ(cuStreamBeginCapture(handle, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL), CUDA_SUCCESS);
+  EXPECT_TRUE(*device.is_capturing(stream->get()));
+  const Status done = attention.run(inputs, {.output = result});
+  EXPECT_EQ(cuStreamEndCapture(handle, &graph), CUDA_SUCCESS);
+  EXPECT_EQ(cuGraphDestroy(graph), CUDA_SUCCESS);
+  CUcontext popped = nullptr;
+  EXPECT_EQ(api.cuCtxPopCurrent(&popped), CUDA_SUCCESS);
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().kind, ErrorKind::Unsupported);
+  EXPECT_EQ(done.error().message,
+            "the host reads 'document' at each call: such a call cannot be captured in a graph");
+  EXPECT_TRUE(attention.run(inputs, {.output = result}));
+}
+
 // The cache keeps PTX, machine code and what it takes, where there is a ptxas.
 TEST_F(Cuda, TheCacheKeepsMachineCode) {
   const auto ptxas = assembler::find_tool(read_environment().cuda_tools, "ptxas");
