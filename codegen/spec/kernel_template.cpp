@@ -40,7 +40,7 @@ KernelSpec decode_specialise(const ProblemSpec& problem, const Target&) {
   spec.template_name = "host/attention_decode";
   spec.problem = problem;
   spec.tile_q = 16;
-  spec.tile_k = 64;
+  spec.tile_k = 128;
   return spec;
 }
 

@@ -179,10 +179,10 @@ MJ_DIRECTOR void mj_plan(const MjAttentionArgs* args, int64_t threads, MjPlan* p
   const int64_t query_blocks = queries > 0 ? (args->q_len + queries - 1) / queries : 0;
   const int64_t head_blocks = (group + heads - 1) / heads;
   const int64_t blocks = args->batch_size * args->num_kv_heads * query_blocks * head_blocks;
-  // Enough parts to balance the threads, none below four tiles.
+  // Enough parts to balance the threads, none below two tiles.
   int64_t splits = 1;
   if (threads > 1 && blocks > 0 && blocks < 8 * threads) {
-    const int64_t most = args->kv_len / mj_tile_k / 4;
+    const int64_t most = args->kv_len / mj_tile_k / 2;
     splits = (4 * threads + blocks - 1) / blocks;
     splits = splits < most ? splits : most;
     splits = splits > 1 ? splits : 1;

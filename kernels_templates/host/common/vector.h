@@ -13,6 +13,8 @@ namespace mj {
 
 typedef float F32x16 __attribute__((ext_vector_type(16)));
 typedef float F32x16u __attribute__((ext_vector_type(16), aligned(4)));
+typedef float F32x4 __attribute__((ext_vector_type(4)));
+typedef float F32x4u __attribute__((ext_vector_type(4), aligned(4)));
 typedef int32_t I32x16 __attribute__((ext_vector_type(16)));
 typedef uint32_t U32x16 __attribute__((ext_vector_type(16)));
 typedef uint32_t U32x16u __attribute__((ext_vector_type(16), aligned(4)));
@@ -22,6 +24,7 @@ constexpr int kLanes = 16;
 
 MJ_INLINE F32x16 load(const float* p) { return *reinterpret_cast<const F32x16u*>(p); }
 MJ_INLINE void store(float* p, F32x16 v) { *reinterpret_cast<F32x16u*>(p) = v; }
+MJ_INLINE void store4(float* p, F32x4 v) { *reinterpret_cast<F32x4u*>(p) = v; }
 MJ_INLINE U32x16 load_words(const uint32_t* p) { return *reinterpret_cast<const U32x16u*>(p); }
 MJ_INLINE void store_words(uint32_t* p, U32x16 v) { *reinterpret_cast<U32x16u*>(p) = v; }
 MJ_INLINE F32x16 splat(float v) { return F32x16(v); }

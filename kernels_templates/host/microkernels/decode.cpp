@@ -9,20 +9,91 @@ namespace mj {
 namespace {
 
 constexpr int kRowStep = 4;  // rows whose sums are kept in registers together
-constexpr int kVectors = 4;  // vectors of such a row
+constexpr int kVectors = 4;  // vectors of such a row; twice that of a single row
+constexpr int kStreams = 8;
+
+// Keys and values are read in kStreams places at once, an eighth of the rows apart: one stream of
+// loads keeps too few of them in flight for the memory's latency, as the prefetchers of the
+// second-level cache stop at the end of a page. 0 where the rows cannot be cut so.
+MJ_INLINE int rows_apart(int count) { return count % (4 * kStreams) == 0 ? count / kStreams : 0; }
+
+template <int kElement>
+MJ_INLINE void dot_row(const float* query, const char* first, int64_t row_bytes, int count,
+                       int head_dim, float* scores) {
+  const int apart = rows_apart(count);
+  if (apart == 0) {
+    for (int j = 0; j < count; j += kLanes) {
+      const void* keys[16];
+      // Lanes past the last key repeat the first of the sixteen.
+#pragma clang loop unroll(full)
+      for (int i = 0; i < 16; ++i) keys[i] = first + (j + i < count ? j + i : j) * row_bytes;
+      store(scores + j, products<kElement>(query, keys, head_dim));
+    }
+    return;
+  }
+  constexpr int kTogether = kLanes / kStreams;
+  for (int j = 0; j < apart; j += kTogether) {
+    const void* keys[16];
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 16; ++i)
+      keys[i] = first + (i / kTogether * apart + j + i % kTogether) * row_bytes;
+    const F32x16 x = products<kElement>(query, keys, head_dim);
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 16; ++i) scores[i / kTogether * apart + j + i % kTogether] = x[i];
+  }
+}
+
+// kRowStep query rows with four keys at a time, so that a key's elements are widened once for all.
+template <int kElement>
+MJ_INLINE void dot_some_rows(const float* queries, int query_stride, const char* first,
+                             int64_t row_bytes, int count, int head_dim, float* scores,
+                             int score_stride) {
+  const int apart = rows_apart(count);
+  for (int group = 0; group < round_up(count, 4); group += 4) {
+    const int j = apart == 0 ? group : group / 4 % kStreams * apart + group / (4 * kStreams) * 4;
+    const char* keys[4];
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 4; ++i) keys[i] = first + (j + i < count ? j + i : j) * row_bytes;
+    F32x16 sums[16];
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 16; ++i) sums[i] = splat(0.0f);
+#pragma clang loop unroll(disable)
+    for (int d = 0; d < head_dim; d += kLanes) {
+      F32x16 key[4];
+#pragma clang loop unroll(full)
+      for (int i = 0; i < 4; ++i) key[i] = load_columns(keys[i], d, head_dim, kElement);
+#pragma clang loop unroll(full)
+      for (int r = 0; r < 4; ++r) {
+        const F32x16 q = load(queries + r * query_stride + d);
+#pragma clang loop unroll(full)
+        for (int i = 0; i < 4; ++i) sums[4 * r + i] = fma(key[i], q, sums[4 * r + i]);
+      }
+    }
+    const F32x16 x = fold_rows(sums, Add());
+    store4(scores + j, x.lo.lo);
+    store4(scores + score_stride + j, x.lo.hi);
+    store4(scores + 2 * score_stride + j, x.hi.lo);
+    store4(scores + 3 * score_stride + j, x.hi.hi);
+  }
+  // Up to a whole vector.
+  for (int j = round_up(count, 4); j < round_up(count, kLanes); j += 4) {
+#pragma clang loop unroll(full)
+    for (int r = 0; r < 4; ++r) store4(scores + r * score_stride + j, splat(0.0f).lo.lo);
+  }
+}
 
 template <int kElement>
 void dot_rows(const float* queries, int query_stride, int rows, const char* first,
               int64_t row_bytes, int count, int head_dim, float* scores, int score_stride) {
-  for (int j = 0; j < count; j += kLanes) {
-    const void* keys[16];
-    // Lanes past the last key repeat the first of the sixteen.
-#pragma clang loop unroll(full)
-    for (int i = 0; i < 16; ++i) keys[i] = first + (j + i < count ? j + i : j) * row_bytes;
-    for (int r = 0; r < rows; ++r) {
-      store(scores + r * score_stride + j,
-            products<kElement>(queries + r * query_stride, keys, head_dim));
-    }
+  static_assert(kRowStep == 4);
+  int r = 0;
+  for (; r + kRowStep <= rows; r += kRowStep) {
+    dot_some_rows<kElement>(queries + r * query_stride, query_stride, first, row_bytes, count,
+                            head_dim, scores + r * score_stride, score_stride);
+  }
+  for (; r < rows; ++r) {
+    dot_row<kElement>(queries + r * query_stride, first, row_bytes, count, head_dim,
+                      scores + r * score_stride);
   }
 }
 
@@ -37,15 +108,20 @@ MJ_INLINE void add_columns(const char* first, int64_t row_bytes, int count, int 
 #pragma clang loop unroll(full)
     for (int v = 0; v < kCount; ++v) part[r][v] = load(sums + r * sum_stride + d + v * kLanes);
   }
+  const int streamed = rows_apart(count);
+  const int apart = streamed == 0 ? count : streamed;
 #pragma clang loop unroll(disable)
-  for (int j = 0; j < count; ++j) {
-    const char* row = first + j * row_bytes;
+  for (int j = 0; j < apart; ++j) {
+#pragma clang loop unroll(disable)
+    for (int key = j; key < count; key += apart) {
+      const char* row = first + key * row_bytes;
 #pragma clang loop unroll(full)
-    for (int v = 0; v < kCount; ++v) {
-      const F32x16 value = load_columns(row, d + v * kLanes, head_dim_v, kElement);
+      for (int v = 0; v < kCount; ++v) {
+        const F32x16 value = load_columns(row, d + v * kLanes, head_dim_v, kElement);
 #pragma clang loop unroll(full)
-      for (int r = 0; r < kRows; ++r)
-        part[r][v] = fma(splat(weights[r * weight_stride + j]), value, part[r][v]);
+        for (int r = 0; r < kRows; ++r)
+          part[r][v] = fma(splat(weights[r * weight_stride + key]), value, part[r][v]);
+      }
     }
   }
 #pragma clang loop unroll(full)
@@ -60,6 +136,10 @@ void add_value_rows(const char* first, int64_t row_bytes, int count, int head_di
                     const float* weights, int weight_stride, float* sums, int sum_stride) {
   const int columns = round_up(head_dim_v, kLanes);
   int d = 0;
+  for (; kRows == 1 && d + 2 * kVectors * kLanes <= columns; d += 2 * kVectors * kLanes) {
+    add_columns<kElement, 1, 2 * kVectors>(first, row_bytes, count, head_dim_v, weights,
+                                           weight_stride, d, sums, sum_stride);
+  }
   for (; d + kVectors * kLanes <= columns; d += kVectors * kLanes) {
     add_columns<kElement, kRows, kVectors>(first, row_bytes, count, head_dim_v, weights,
                                            weight_stride, d, sums, sum_stride);
