@@ -13,6 +13,7 @@
 #include "kernels_templates/include/device_abi.h"
 #include "kernels_templates/include/embedded.h"
 #include "kernels_templates/include/hooks.h"
+#include "kernels_templates/include/select_abi.h"
 #include "masker_dsl/ir/internal_error.h"
 
 namespace maskjit::codegen {
@@ -197,14 +198,20 @@ void specialise(const ir::Program& program, const analysis::TileFunctions& tiles
     MASKJIT_CHECK(!failed, std::string("linking ") + part);
   }
   rewrite_attributes(module, target);
-  if (llvm::Function* kernel = module.getFunction("mj_attention"))
-    kernel->addFnAttr("nvvm.maxntid", std::to_string(spec.warps * 32));
-  if (llvm::Function* kernel = module.getFunction("mj_merge"))
-    kernel->addFnAttr("nvvm.maxntid", std::to_string(static_cast<int>(mj_merge_threads)));
+  const std::pair<const char*, int> threads[] = {{"mj_attention", spec.warps * 32},
+                                                 {"mj_merge", mj_merge_threads},
+                                                 {"mj_select", mj_select_threads}};
+  for (const auto& [name, count] : threads) {
+    if (llvm::Function* kernel = module.getFunction(name); kernel != nullptr && !target.is_host())
+      kernel->addFnAttr("nvvm.maxntid", std::to_string(count));
+  }
   for (llvm::GlobalValue& global : module.global_values()) {
     if (global.isDeclaration()) continue;
     const llvm::StringRef name = global.getName();
-    if (name == "mj_plan" || name == "mj_run" || name == "mj_attention" || name == "mj_merge") {
+    const auto* function = llvm::dyn_cast<llvm::Function>(&global);
+    const bool is_kernel =
+        function != nullptr && function->getCallingConv() == llvm::CallingConv::PTX_Kernel;
+    if (name == "mj_plan" || name == "mj_run" || is_kernel) {
       global.setVisibility(llvm::GlobalValue::DefaultVisibility);
       continue;
     }

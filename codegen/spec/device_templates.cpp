@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "kernels_templates/include/device_abi.h"
 #include "kernels_templates/include/device_layout.h"
@@ -11,6 +12,7 @@ namespace maskjit::codegen {
 namespace {
 
 constexpr const char* kDecodeName = "nvptx/attention_decode";
+constexpr const char* kSelectReferenceName = "nvptx/select_reference";
 constexpr int kMaxBlockedHeadDim = 256;
 
 bool is_single(const ProblemSpec& problem) { return problem.element == MJ_F32; }
@@ -58,6 +60,14 @@ Support fits_launch(const ir::Program& program) {
         tensors, static_cast<int>(mj_max_device_scalars), static_cast<int>(mj_max_device_tensors)));
   }
   return {};
+}
+
+Support fits_sequence(const ir::Program& program) {
+  if (program.stages.size() > mj_max_stages) {
+    return Support::no(fmt::format("the sequence has {} stages; {} are possible",
+                                   program.stages.size(), int{mj_max_stages}));
+  }
+  return fits_launch(program);
 }
 
 // What the blocked kernels have in common; `shared_memory` is what a block needs, in bytes.
@@ -132,6 +142,16 @@ KernelSpec reference_specialise(const ProblemSpec& problem, const Target&) {
   return spec;
 }
 
+Support select_reference_supports(const ir::Program& program, const ProblemSpec&, const Target&) {
+  return fits_sequence(program);
+}
+
+KernelSpec select_reference_specialise(const ProblemSpec& problem, const Target& target) {
+  KernelSpec spec = reference_specialise(problem, target);
+  spec.template_name = kSelectReferenceName;
+  return spec;
+}
+
 // As blocks_of() of nvptx/attention_decode.
 int64_t decode_blocks(const LaunchShape& shape) {
   const int64_t group = shape.num_heads / shape.num_kv_heads;
@@ -164,6 +184,36 @@ int64_t decode_splits(const KernelSpec& spec, const LaunchShape& shape, int64_t 
   return splits;
 }
 
+// The workspace of a sequence.
+void plan_selection(const KernelSpec& spec, const LaunchShape& shape, int multiprocessors,
+                    DeviceLaunch& launch) {
+  constexpr int64_t kBlocksPerMultiprocessor = 4;  // 2048 threads
+  launch.selects = true;
+  MjSelectPlan& plan = launch.plan;
+  const int64_t rows = shape.batch_size * shape.num_heads * shape.q_len;
+  const int64_t blocks =
+      std::min(rows, std::max<int64_t>(1, multiprocessors) * kBlocksPerMultiprocessor);
+  plan.words = static_cast<int32_t>(mj::set_words(shape.kv_len));
+  // Sums of a power of two more keys than there are fit 63 bits.
+  plan.mass_shift =
+      std::min(40, 62 - static_cast<int>(std::bit_width(static_cast<uint64_t>(shape.kv_len))));
+  const int64_t prepared = (shape.prepared_bytes + 63) / 64 * 64;
+  plan.prepared_shared = prepared <= mj_max_prepared ? static_cast<int32_t>(prepared) : 0;
+  plan.temporary_bytes = int64_t{mj_temporary_sets} * plan.words * 4;
+  if (plan.prepared_shared == 0) plan.temporary_bytes += prepared;
+  plan.temporary_bytes = (plan.temporary_bytes + 63) / 64 * 64;
+  const auto take = [&](auto*& place, int64_t bytes) {
+    place = reinterpret_cast<std::remove_reference_t<decltype(place)>>(launch.workspace_bytes);
+    launch.workspace_bytes += (bytes + 255) / 256 * 256;
+  };
+  take(plan.sets, rows * spec.key_sets * plan.words * 4);
+  take(plan.numbers, rows * mj_max_stages * 8);
+  take(plan.temporary, blocks * plan.temporary_bytes);
+  launch.steps[static_cast<size_t>(launch.step_count++)] = {
+      "mj_select", blocks, mj_select_threads,
+      mj::select_shared_bytes(spec.problem.head_dim, spec.ranks_by_mass, plan.prepared_shared)};
+}
+
 }  // namespace
 
 const std::vector<KernelTemplate>& device_templates() {
@@ -174,6 +224,8 @@ const std::vector<KernelTemplate>& device_templates() {
        forward_specialise},
       {"nvptx/attention_reference", "one warp a query row", reference_supports,
        reference_specialise},
+      {kSelectReferenceName, "the keys that a sequence of maskers selects, one warp a query row",
+       select_reference_supports, select_reference_specialise, /*selects=*/true},
   };
   return templates;
 }
@@ -187,6 +239,7 @@ DeviceLaunch device_launch(const KernelSpec& spec, const LaunchShape& shape, int
     launch.steps[static_cast<size_t>(launch.step_count++)] = {entry, blocks, threads_of,
                                                               shared_memory};
   };
+  if (spec.key_sets > 0) plan_selection(spec, shape, multiprocessors, launch);
   if (spec.template_name != kDecodeName) {
     const int64_t query_blocks = (shape.q_len + spec.tile_q - 1) / spec.tile_q;
     add("mj_attention", query_blocks * shape.batch_size * shape.num_heads, threads,
@@ -202,6 +255,24 @@ DeviceLaunch device_launch(const KernelSpec& spec, const LaunchShape& shape, int
         launch.splits * rows * mj::decode_record_floats(spec.problem.head_dim_v) * 4;
   }
   return launch;
+}
+
+size_t place(const DeviceLaunch& launch, uint64_t workspace, MjSelectArgs& args) {
+  args.device.splits = launch.splits;
+  args.device.workspace = reinterpret_cast<void*>(launch.workspace_bytes > 0 ? workspace : 0);
+  if (!launch.selects) return sizeof(MjDeviceArgs);
+  args.plan = launch.plan;
+  const auto add = [&](auto*& address) {
+    address = reinterpret_cast<std::remove_reference_t<decltype(address)>>(
+        workspace + reinterpret_cast<uint64_t>(address));
+  };
+  add(args.plan.sets);
+  add(args.plan.numbers);
+  add(args.plan.temporary);
+  add(args.plan.tiles);
+  add(args.plan.lists);
+  add(args.plan.counts);
+  return sizeof(MjSelectArgs);
 }
 
 }  // namespace maskjit::codegen

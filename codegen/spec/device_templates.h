@@ -3,6 +3,7 @@
 #include <array>
 
 #include "codegen/spec/kernel_template.h"
+#include "kernels_templates/include/select_abi.h"
 
 namespace maskjit::codegen {
 
@@ -12,10 +13,11 @@ const std::vector<KernelTemplate>& device_templates();
 // The sizes of one call.
 struct LaunchShape {
   int64_t batch_size = 0, num_heads = 0, num_kv_heads = 0, q_len = 0, kv_len = 0;
+  int64_t prepared_bytes = 0;  // of a sequence: the largest MjScorer::scratch_bytes
 };
 
 // One kernel of the module: a grid of `blocks` blocks (at most 2^31 - 1), 1 x 1 in the other
-// dimensions. Its only parameter is an MjDeviceArgs.
+// dimensions. Its only parameter is an MjDeviceArgs, of a sequence an MjSelectArgs.
 struct DeviceStep {
   const char* entry = nullptr;
   int64_t blocks = 0;
@@ -25,13 +27,20 @@ struct DeviceStep {
 
 // What a call runs, in order, on one stream. Computing it allocates nothing.
 struct DeviceLaunch {
-  std::array<DeviceStep, 2> steps;
+  std::array<DeviceStep, 4> steps;
   int step_count = 0;           // 0: there are no results to compute
   int32_t splits = 1;           // MjDeviceArgs::splits
   int64_t workspace_bytes = 0;  // MjDeviceArgs::workspace
+  bool selects = false;         // the kernels are of a sequence
+  MjSelectPlan plan = {};       // of a sequence; addresses are offsets in the workspace
 };
 
 // `multiprocessors`: of the device, at least 1; more of them split the keys of few rows further.
 DeviceLaunch device_launch(const KernelSpec& spec, const LaunchShape& shape, int multiprocessors);
+
+// What the kernels of a launch have for their parameter, of args.device.attention and, for
+// sequences, its stages (whose scorers point to device memory): fills in the rest, with the
+// workspace at this address. The bytes to pass are the first of `args`.
+size_t place(const DeviceLaunch& launch, uint64_t workspace, MjSelectArgs& args);
 
 }  // namespace maskjit::codegen

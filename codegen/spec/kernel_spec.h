@@ -43,10 +43,13 @@ struct KernelSpec {
   int word_multiple = 1;  // what their inner dimension is padded to
   int tile_q = 64;
   int tile_k = 64;
-  int warps = 0;              // of a block of a device kernel
-  int shared_memory = 0;      // dynamic shared memory of such a block, bytes
-  int opt_level = 3;          // 0 or 3
-  std::string print() const;  // canonical, one line: part of the key
+  int warps = 0;          // of a block of a device kernel
+  int shared_memory = 0;  // dynamic shared memory of such a block, bytes
+  int opt_level = 3;      // 0 or 3
+  // Of a device kernel that runs a sequence of stages; follows from the program.
+  int key_sets = 0;            // that a row is left with (MjSelectPlan::sets)
+  bool ranks_by_mass = false;  // a stage is top_p
+  std::string print() const;   // canonical, one line: part of the key
 };
 
 struct SpecKey {

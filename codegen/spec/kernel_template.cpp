@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "codegen/spec/device_templates.h"
 #include "kernels_templates/include/hooks.h"
 
@@ -100,6 +102,27 @@ const std::vector<KernelTemplate>& kernel_templates() {
   return templates;
 }
 
+namespace {
+
+bool is_weighted(const ir::Program& program, const ProblemSpec& problem) {
+  return has_weights(problem) ||
+         std::any_of(program.stages.begin(), program.stages.end(), [](const ir::Stage& stage) {
+           return stage.rule == ir::Stage::Rule::Random ||
+                  stage.rule == ir::Stage::Rule::Adaptive ||
+                  stage.rule == ir::Stage::Rule::MagicPig;
+         });
+}
+
+// As set_count() of nvptx/select: the active keys, and with weights those of each selector.
+int key_sets(const ir::Program& program, const ProblemSpec& problem) {
+  if (!is_weighted(program, problem)) return 1;
+  return 1 + static_cast<int>(std::count_if(
+                 program.stages.begin(), program.stages.end(),
+                 [](const ir::Stage& stage) { return stage.rule != ir::Stage::Rule::Static; }));
+}
+
+}  // namespace
+
 Selection select_template(const ir::Program& program, const ProblemSpec& problem,
                           const Target& target, std::string_view only) {
   Selection selection;
@@ -119,6 +142,12 @@ Selection select_template(const ir::Program& program, const ProblemSpec& problem
       selection.spec = t.specialise(problem, target);
       // A hint does not reach the code: two problems that differ in it share a kernel.
       selection.spec->problem.short_queries = false;
+      if (t.selects && !target.is_host()) {
+        selection.spec->key_sets = key_sets(program, problem);
+        selection.spec->ranks_by_mass =
+            std::any_of(program.stages.begin(), program.stages.end(),
+                        [](const ir::Stage& s) { return s.rule == ir::Stage::Rule::TopP; });
+      }
       return selection;
     }
     selection.refused.push_back({t.name, support.reason});

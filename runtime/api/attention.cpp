@@ -19,7 +19,8 @@ codegen::Selection detail::select(const AttentionState& attention,
 }
 
 KeyIndex::Execution AttentionState::execution() const {
-  return {engine->options.threads, engine->target.print(), engine->options.thread_pool};
+  return {engine->options.threads, engine->device == nullptr ? engine->target.print() : "",
+          engine->options.thread_pool};
 }
 
 Result<AttentionState::Choice> AttentionState::prepare(const codegen::ProblemSpec& problem) const {
@@ -130,7 +131,7 @@ Result<LaunchInfo> Attention::prepare(const AttentionInputs& inputs,
     const detail::EngineState& engine = *state_->engine;
     info.work_items = engine.device == nullptr
                           ? engine.executor.count_items(prepared.kernel->code->plan, launch.args)
-                          : detail::count_blocks(engine, prepared.spec, launch.args);
+                          : detail::count_blocks(engine, prepared.spec, launch);
   }
   return info;
 }

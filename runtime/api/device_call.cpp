@@ -1,13 +1,18 @@
 #include "runtime/api/device_call.h"
 
+#include <array>
 #include <bit>
 #include <limits>
+#include <list>
+#include <utility>
 
 #include "codegen/spec/device_templates.h"
 #include "kernels_templates/include/device_abi.h"
 #include "masker_dsl/ir/internal_error.h"
 #include "runtime/api/staging.h"
+#include "runtime/index/extents.h"
 #include "runtime/mask/kernel_mask.h"
+#include "runtime/plan/stages.h"
 
 namespace maskjit::detail {
 namespace {
@@ -16,9 +21,13 @@ using device::Device;
 using device::Stream;
 
 codegen::DeviceLaunch device_launch(const Device& device, const codegen::KernelSpec& spec,
-                                    const MjAttentionArgs& args) {
+                                    const plan::Launch& launch) {
+  const MjAttentionArgs& args = launch.args;
+  int64_t prepared = 0;
+  for (const MjStage& stage : launch.stages)
+    prepared = std::max(prepared, stage.scorer.scratch_bytes);
   return codegen::device_launch(
-      spec, {args.batch_size, args.num_heads, args.num_kv_heads, args.q_len, args.kv_len},
+      spec, {args.batch_size, args.num_heads, args.num_kv_heads, args.q_len, args.kv_len, prepared},
       device.limits().multiprocessors);
 }
 
@@ -78,30 +87,50 @@ Status stage_masks(const plan::Signature& signature, Staging& staging, plan::Lau
   return Done{};
 }
 
+// The same for what an index holds, in host memory. What kernels make indexes with stays there.
+Status stage_index(Staging& staging, plan::Launch& launch) {
+  for (MjStage& stage : launch.stages) {
+    MjScorer& scorer = stage.scorer;
+    const std::array<int64_t, 4> bytes =
+        index::bytes_of_rows(scorer, launch.args.batch_size, launch.args.num_heads,
+                             launch.args.num_kv_heads, launch.args.kv_len);
+    for (size_t i = 0; i < bytes.size(); ++i) {
+      const void*& data = scorer.rows[i].data;
+      const void* from = std::exchange(data, nullptr);
+      if (bytes[i] == 0) continue;
+      const Result<void*> copy = staging.bytes("index", from, bytes[i]);
+      if (!copy) return copy.error();
+      data = *copy;
+    }
+  }
+  return Done{};
+}
+
 // The kernels of a launch whose addresses are all of the device. Allocates nothing but a workspace,
 // in the stream's order.
 Status launch_kernels(const AttentionState& attention, const Prepared& prepared,
                       const plan::Launch& launch, Stream stream) {
   Device& device = *attention.engine->device;
-  const codegen::DeviceLaunch plan = device_launch(device, prepared.spec, launch.args);
+  const codegen::DeviceLaunch plan = device_launch(device, prepared.spec, launch);
   MASKJIT_CHECK(launch.scalars.size() <= mj_max_device_scalars &&
                     launch.tensors.size() <= mj_max_device_tensors,
                 "a template supports more than a launch holds");
-  MjDeviceArgs args = {};
-  args.attention = launch.args;
-  args.attention.scalars = nullptr;
-  args.attention.tensors = nullptr;
-  std::copy(launch.scalars.begin(), launch.scalars.end(), args.scalars);
-  std::copy(launch.tensors.begin(), launch.tensors.end(), args.tensors);
-  args.splits = plan.splits;
+  MjSelectArgs args = {};
+  args.device.attention = launch.args;
+  args.device.attention.scalars = nullptr;
+  args.device.attention.tensors = nullptr;
+  args.device.attention.stages = nullptr;
+  std::copy(launch.scalars.begin(), launch.scalars.end(), args.device.scalars);
+  std::copy(launch.tensors.begin(), launch.tensors.end(), args.device.tensors);
+  std::copy(launch.stages.begin(), launch.stages.end(), args.stages);
   device::Buffer workspace;
   if (plan.workspace_bytes > 0) {
     Result<device::Buffer> buffer =
         device.allocate(static_cast<uint64_t>(plan.workspace_bytes), stream, "workspace");
     if (!buffer) return buffer.error();
     workspace = std::move(*buffer);
-    args.workspace = reinterpret_cast<void*>(workspace.address());
   }
+  const size_t bytes = codegen::place(plan, workspace.address(), args);
   const auto& kernel = static_cast<const device::CompiledKernel&>(*prepared.kernel->code);
   for (int i = 0; i < plan.step_count; ++i) {
     const codegen::DeviceStep& step = plan.steps[static_cast<size_t>(i)];
@@ -115,7 +144,7 @@ Status launch_kernels(const AttentionState& attention, const Prepared& prepared,
         kernel,
         {step.entry, static_cast<uint32_t>(step.blocks), static_cast<uint32_t>(step.threads),
          static_cast<uint32_t>(step.shared_memory)},
-        std::as_bytes(std::span(&args, 1)), stream);
+        std::as_bytes(std::span(&args, 1)).first(bytes), stream);
     if (!done) return done;
   }
   return Done{};
@@ -176,13 +205,17 @@ Status run_on_host_memory(const AttentionState& attention, const AttentionInputs
   for (size_t i = 0; i < attention.signature.tensors.size(); ++i) {
     const plan::TensorParameter& declared = attention.signature.tensors[i];
     const auto given = inputs.tensors.find(declared.name);
-    if (declared.bits || given == inputs.tensors.end()) continue;
+    if (declared.bits || !declared.used || given == inputs.tensors.end()) continue;
     const Result<void*> copy = staging.input(declared.name, given->second);
     if (!copy) return copy.error();
     launch.tensors[i].data = *copy;
   }
   Status done = stage_summaries(attention.signature, staging, launch);
   if (done) done = stage_masks(attention.signature, staging, launch);
+  if (!done) return done;
+  if (auto error = plan::make_index(attention.signature, inputs, attention.execution(), launch))
+    return std::move(*error);
+  done = stage_index(staging, launch);
   if (!done) return done;
   const auto result = [&](std::string_view name, const TensorView& view, auto& into) -> Status {
     const Result<void*> copy = staging.output(name, view);
@@ -203,34 +236,62 @@ Status run_on_host_memory(const AttentionState& attention, const AttentionInputs
   return staging.collect();
 }
 
-// The first tensor that the host has to see: an explicit mask, or one that is summarised.
-const std::string* read_by_host(const plan::Signature& signature, const plan::Launch& launch) {
+// The first thing that the host has to see: an explicit mask, a tensor that is summarised, or an
+// index.
+std::string_view read_by_host(const plan::Signature& signature, const plan::Launch& launch) {
   for (size_t i = 0; i < signature.tensors.size(); ++i) {
     const plan::TensorParameter& declared = signature.tensors[i];
     if (declared.summarised || (declared.bits && launch.tensors[i].data != nullptr)) {
-      return &declared.name;
+      return declared.name;
     }
   }
-  return nullptr;
+  return signature.needs_index() ? "index" : "";
 }
 
-// What kernels need of the host beside a call's tensors: explicit masks, and summaries, which are
-// made there of copies of their tensors. Both wait for the stream; most specs have neither.
+// An index of keys that are in device memory, made on the host of copies of them and of the
+// tensors that its scorers take.
+Status make_index_of_device(const AttentionState& attention, const AttentionInputs& inputs,
+                            plan::Launch& launch) {
+  AttentionInputs on_host = inputs;
+  std::list<HostCopy> copies;
+  const auto copy_of = [&](TensorView& view) -> Status {
+    Result<HostCopy> copy = HostCopy::of(*attention.engine->device, Stream{inputs.stream}, view);
+    if (!copy) return copy.error();
+    copies.push_back(std::move(*copy));
+    view.data = const_cast<void*>(copies.back().data());
+    return Done{};
+  };
+  Status done = copy_of(on_host.key);
+  for (const plan::StageParameter& stage : attention.signature.stages) {
+    for (const auto& [name, tensor] : stage.tensors) {
+      const auto given = on_host.tensors.find(tensor);
+      if (done && given != on_host.tensors.end()) done = copy_of(given->second);
+    }
+  }
+  if (!done) return done;
+  if (auto error = plan::make_index(attention.signature, on_host, attention.execution(), launch))
+    return std::move(*error);
+  return Done{};
+}
+
+// What kernels need of the host beside a call's tensors: explicit masks, the index of a sequence,
+// and summaries, which are made there of copies of their tensors. All of them wait for the stream;
+// most specs have none.
 Status add_host_data(const AttentionState& attention, const AttentionInputs& inputs,
                      plan::Launch& launch, Staging& staging) {
   const plan::Signature& signature = attention.signature;
   plan::Launch on_host;
   on_host.tensors = launch.tensors;
   std::vector<HostCopy> copies;
-  const std::string* first = read_by_host(signature, launch);
-  if (first == nullptr) return Done{};
+  const std::string_view first = read_by_host(signature, launch);
+  if (first.empty()) return Done{};
   const Result<bool> capturing = attention.engine->device->is_capturing(Stream{inputs.stream});
   if (!capturing) return capturing.error();
   if (*capturing) {
     return Error{ErrorKind::Unsupported,
                  fmt::format("the host reads '{}' at each call: such a call cannot be captured in "
                              "a graph",
-                             *first)};
+                             first)};
   }
   for (size_t i = 0; i < signature.tensors.size(); ++i) {
     if (!signature.tensors[i].summarised) continue;
@@ -239,6 +300,14 @@ Status add_host_data(const AttentionState& attention, const AttentionInputs& inp
     if (!copy) return copy.error();
     copies.push_back(std::move(*copy));
     on_host.tensors[i].data = copies.back().data();
+  }
+  if (signature.needs_index()) {
+    if (!launch.index) {
+      const Status made = make_index_of_device(attention, inputs, launch);
+      if (!made) return made;
+    }
+    const Status staged = stage_index(staging, launch);
+    if (!staged) return staged;
   }
   plan::summarise_tensors(signature, on_host);
   for (size_t i = 0; i < signature.tensors.size(); ++i) {
@@ -294,10 +363,10 @@ Status run_on_device(const AttentionState& attention, const AttentionInputs& inp
 }
 
 int64_t count_blocks(const EngineState& engine, const codegen::KernelSpec& spec,
-                     const MjAttentionArgs& args) {
-  const codegen::DeviceLaunch launch = device_launch(*engine.device, spec, args);
+                     const plan::Launch& launch) {
+  const codegen::DeviceLaunch steps = device_launch(*engine.device, spec, launch);
   int64_t blocks = 0;
-  for (int i = 0; i < launch.step_count; ++i) blocks += launch.steps[static_cast<size_t>(i)].blocks;
+  for (int i = 0; i < steps.step_count; ++i) blocks += steps.steps[static_cast<size_t>(i)].blocks;
   return blocks;
 }
 

@@ -9,6 +9,6 @@ Status run_on_device(const AttentionState& attention, const AttentionInputs& inp
 
 // What the device would launch, for LaunchInfo: blocks of all kernels.
 int64_t count_blocks(const EngineState& engine, const codegen::KernelSpec& spec,
-                     const MjAttentionArgs& args);
+                     const plan::Launch& launch);
 
 }  // namespace maskjit::detail

@@ -31,7 +31,7 @@ class CudaExecutor final : public Executor {
   std::string unavailable() const override { return gpu() ? "" : gpu().error().message; }
   // A template asked for by name runs what another one is selected for.
   bool considers(const ProblemDescription& d) const override {
-    if (d.sequence) return false;  // devices have no kernel for those
+    if (d.sequence) return only_.empty();
     const bool is_short = d.q_len * (d.num_heads / d.num_kv_heads) <= 16;
     if (only_.ends_with("forward")) return is_short && !d.dense_results;
     return only_.empty() || !d.dense_results;
@@ -84,20 +84,21 @@ class CudaExecutor final : public Executor {
       const Status done = gpu_device.copy_in(*address, bytes, {});
       if (!done) return done;
     }
-    MjDeviceArgs device_args = translate(problem, args, map);
-    device_args.splits = plan.splits;
+    MjSelectArgs device_args = translate(problem, args, map);
+    device::Address workspace = 0;
     if (plan.workspace_bytes > 0) {
       const Result<device::Address> address = allocate(static_cast<uint64_t>(plan.workspace_bytes));
       if (!address) return address.error();
-      device_args.workspace = reinterpret_cast<void*>(*address);
+      workspace = *address;
     }
+    const size_t parameter_bytes = codegen::place(plan, workspace, device_args);
     for (int i = 0; i < plan.step_count; ++i) {
       const codegen::DeviceStep& step = plan.steps[static_cast<size_t>(i)];
       const Status done = gpu_device.launch(
           kernel,
           {step.entry, static_cast<uint32_t>(step.blocks), static_cast<uint32_t>(step.threads),
            static_cast<uint32_t>(step.shared_memory)},
-          std::as_bytes(std::span(&device_args, 1)), {});
+          std::as_bytes(std::span(&device_args, 1)).first(parameter_bytes), {});
       if (!done) return done;
     }
     for (size_t i = 0; i < buffers.size(); ++i) {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "kernels_templates/include/device_abi.h"
+#include "kernels_templates/include/select_abi.h"
 #include "tests/conformance/problem.h"
 
 namespace maskjit::conformance {
@@ -33,11 +33,14 @@ class AddressMap {
   std::vector<Entry> entries_;
 };
 
-inline MjDeviceArgs translate(const Problem& problem, const MjAttentionArgs& args,
+inline MjSelectArgs translate(const Problem& problem, const MjAttentionArgs& args,
                               const AddressMap& map) {
-  MjDeviceArgs device{};
+  MjSelectArgs result{};
+  MjDeviceArgs& device = result.device;
   device.attention = args;
   MjAttentionArgs& a = device.attention;
+  a.stages = nullptr;
+  std::copy_n(args.stages, problem.program().stages.size(), result.stages);
   for (MjOperand* x :
        {&a.query, &a.key, &a.value, &a.output, &a.additive, &a.numerator, &a.weights})
     x->data = map.translate(x->data);
@@ -53,7 +56,7 @@ inline MjDeviceArgs translate(const Problem& problem, const MjAttentionArgs& arg
     tensor.weights = map.translate(tensor.weights);
     device.tensors[i] = tensor;
   }
-  return device;
+  return result;
 }
 
 }  // namespace maskjit::conformance

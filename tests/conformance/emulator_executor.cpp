@@ -40,7 +40,8 @@ class EmulatorExecutor final : public Executor {
 
   // A template asked for by name runs what another one is selected for.
   bool considers(const ProblemDescription& d) const override {
-    if (d.sequence) return false;  // devices have no kernel for those
+    if (d.sequence) return only_.empty() || only_.find("/select_") != std::string::npos;
+    if (only_.find("/select_") != std::string::npos) return false;
     const bool is_short = d.q_len * (d.num_heads / d.num_kv_heads) <= 16;
     if (only_.ends_with("forward")) return is_short && !d.dense_results;
     return only_.empty() || !d.dense_results;
@@ -87,21 +88,20 @@ Results run_on_emulator(const Problem& problem, const codegen::KernelSpec& spec,
       const std::span<std::byte> bytes(static_cast<std::byte*>(buffer.data), buffer.bytes);
       map.add(buffer.data, buffer.bytes, memory.map(bytes, {.name = buffer.name}));
     }
-    MjDeviceArgs device = translate(problem, args, map);
-    device.splits = launch.splits;
+    MjSelectArgs device = translate(problem, args, map);
+    uint64_t workspace = 0;
     if (launch.workspace_bytes > 0) {
-      device.workspace = reinterpret_cast<void*>(
-          memory.allocate(static_cast<uint64_t>(launch.workspace_bytes),
-                          {.name = "workspace", .check_initialised = true}));
+      workspace = memory.allocate(static_cast<uint64_t>(launch.workspace_bytes),
+                                  {.name = "workspace", .check_initialised = true});
     }
-    const emulator::Parameters parameters = emulator::Parameters().add(device);
+    const size_t bytes = codegen::place(launch, workspace, device);
     for (int i = 0; i < launch.step_count; ++i) {
       const codegen::DeviceStep& step = launch.steps[static_cast<size_t>(i)];
       const emulator::LaunchConfig config{
           .grid = {static_cast<uint32_t>(step.blocks), 1, 1},
           .block = {static_cast<uint32_t>(step.threads), 1, 1},
           .dynamic_shared_bytes = static_cast<uint64_t>(step.shared_memory),
-          .params = parameters.bytes()};
+          .params = std::as_bytes(std::span(&device, 1)).first(bytes)};
       const emulator::Report of_step =
           emulator::launch(module, memory, step.entry, config, {.seed = d.seed});
       add(of_step.counts, report.counts);

@@ -94,8 +94,9 @@ MJ_INLINE void find_adjustment(const MjAttentionArgs* args, const QueryBlock& bl
 }
 
 // Changes an exponential; adds to `total` what the denominator takes of it.
-MJ_INLINE void adjust(float inverse, bool kept, float scale, float& x, float& total) {
-  if (mj_weighted) x *= inverse;
+MJ_INLINE void adjust(bool weighted, float inverse, bool kept, float scale, float& x,
+                      float& total) {
+  if (weighted) x *= inverse;
   if (mj_dropout != MJ_DROPOUT_RENORMALISE) total += x;
   if (mj_dropout != MJ_NO_DROPOUT) x = kept ? x * scale : 0.0f;
   if (mj_dropout == MJ_DROPOUT_RENORMALISE) total += x;

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #define MJ_INLINE static inline __attribute__((always_inline))
+#define MJ_MEMBER inline __attribute__((always_inline))
 #define MJ_SHARED __attribute__((address_space(3)))
 #define MJ_KERNEL __attribute__((nvptx_kernel))
 #define MJ_UNROLL _Pragma("clang loop unroll(full)")

@@ -24,13 +24,14 @@ MJ_INLINE int range_count() { return mj_mask_full ? 1 : mj_range_count; }
 // Heads whose masks may differ.
 MJ_INLINE int different_heads(const QueryBlock& block) { return mj_by_head ? block.heads : 1; }
 
-// A range of several heads is the hull of theirs.
-MJ_INLINE KeyTiles key_tiles(const MjAttentionArgs* args, const QueryBlock& block) {
+// A range of several heads is the hull of theirs. A tile has tile_k keys, here and below.
+MJ_INLINE KeyTiles key_tiles(const MjAttentionArgs* args, const QueryBlock& block,
+                             int tile_k = mj_tile_k) {
   KeyTiles tiles;
   const int64_t kv_len = args->kv_len;
   if (mj_mask_full) {
     tiles.first[0] = kv_len > 0 ? 0 : kNoTile;
-    tiles.last[0] = static_cast<int>((kv_len - 1) / mj_tile_k);
+    tiles.last[0] = static_cast<int>((kv_len - 1) / tile_k);
     return tiles;
   }
   MJ_UNROLL
@@ -47,8 +48,8 @@ MJ_INLINE KeyTiles key_tiles(const MjAttentionArgs* args, const QueryBlock& bloc
     for (int i = 0; i < mj_range_count; ++i) {
       const int64_t lo = ends[2 * i] > 0 ? ends[2 * i] : 0;
       const int64_t hi = ends[2 * i + 1] < kv_len - 1 ? ends[2 * i + 1] : kv_len - 1;
-      const int first = lo <= hi ? static_cast<int>(lo) / mj_tile_k : kNoTile;
-      const int last = lo <= hi ? static_cast<int>(hi) / mj_tile_k : -1;
+      const int first = lo <= hi ? static_cast<int>(lo) / tile_k : kNoTile;
+      const int last = lo <= hi ? static_cast<int>(hi) / tile_k : -1;
       tiles.first[i] = first < tiles.first[i] ? first : tiles.first[i];
       tiles.last[i] = last > tiles.last[i] ? last : tiles.last[i];
     }
@@ -57,10 +58,11 @@ MJ_INLINE KeyTiles key_tiles(const MjAttentionArgs* args, const QueryBlock& bloc
 }
 
 // The class of a tile: 0 Empty, 1 Partial, 2 Full. The last tile's missing keys count as Partial.
-MJ_INLINE int tile_class(const MjAttentionArgs* args, const QueryBlock& block, int tile) {
-  const int k_lo = tile * mj_tile_k;
+MJ_INLINE int tile_class(const MjAttentionArgs* args, const QueryBlock& block, int tile,
+                         int tile_k = mj_tile_k) {
+  const int k_lo = tile * tile_k;
   const int left = static_cast<int>(args->kv_len) - k_lo;
-  const int count = left < mj_tile_k ? left : mj_tile_k;
+  const int count = left < tile_k ? left : tile_k;
   int found = 2;
   if (!mj_mask_full) {
     const int q_hi = block.position + block.queries - 1;
@@ -75,7 +77,7 @@ MJ_INLINE int tile_class(const MjAttentionArgs* args, const QueryBlock& block, i
       }
     }
   }
-  return found == 2 && count < mj_tile_k ? 1 : found;
+  return found == 2 && count < tile_k ? 1 : found;
 }
 
 // The first active tile from `tile` on and before `end`, kNoTile without one; its class in *found.

@@ -52,7 +52,7 @@ MJ_INLINE void softmax(const MjAttentionArgs* args, WarpTile tile, float factor,
           const int e = 2 * r + c;
           float& x = s[m][n][e];
           x = exp2_approx(__builtin_fmaf(x, factor, -base));
-          adjust(mj_weighted ? adjustment.inverse[m][n * 4 + e] : 1.0f,
+          adjust(mj_weighted, mj_weighted ? adjustment.inverse[m][n * 4 + e] : 1.0f,
                  mj_dropout == MJ_NO_DROPOUT || (adjustment.kept[m] >> (n * 4 + e) & 1) != 0,
                  args->dropout_scale, x, sum);
         }

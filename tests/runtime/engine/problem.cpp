@@ -190,7 +190,9 @@ struct SeenMask {
 std::vector<std::vector<double>> scores_by_index(const detail::AttentionState& attention,
                                                  const KeyIndex& index,
                                                  const interp::AttentionInputs& inputs) {
-  const index::IndexKernels kernels = index::kernels_of(attention.engine->target.level);
+  const codegen::Target& target = attention.engine->target;
+  const index::IndexKernels kernels =
+      index::kernels_of((target.is_host() ? target : codegen::Target::host()).level);
   const interp::AttentionShape& shape = inputs.shape;
   std::vector<std::vector<double>> all;
   const double scale = inputs.scale.value_or(1 / std::sqrt(static_cast<double>(shape.head_dim)));

@@ -1,0 +1,15 @@
+// Attention over the keys that a sequence of maskers selects, one warp a query row: it supports
+// every valid problem. Two kernels: mj_select leaves the active keys of each row as bits,
+// mj_attention reads them.
+#include "kernels_templates/nvptx/attention_reference/reference.h"
+#include "kernels_templates/nvptx/select/stages.h"
+
+extern "C" MJ_KERNEL void mj_attention(const MjSelectArgs select_args) {
+  using namespace mj;
+  const MjAttentionArgs* args = &select_args.device.attention;
+  run_reference<SelectedKeys>(args, [&](const QueryBlock& b) __attribute__((always_inline)) {
+    const SelectedRow row = {row_index(args, b.batch, b.head, b.query), b.batch, b.head, b.kv_head,
+                             b.position};
+    return SelectedKeys{&select_args, row};
+  });
+}
