@@ -12,6 +12,7 @@ namespace maskjit::codegen {
 namespace {
 
 constexpr const char* kDecodeName = "nvptx/attention_decode";
+constexpr const char* kSelectDecodeName = "nvptx/select_decode";
 constexpr const char* kSelectReferenceName = "nvptx/select_reference";
 constexpr int kMaxBlockedHeadDim = 256;
 
@@ -142,6 +143,18 @@ KernelSpec reference_specialise(const ProblemSpec& problem, const Target&) {
   return spec;
 }
 
+Support select_decode_supports(const ir::Program& program, const ProblemSpec& problem,
+                               const Target& target) {
+  const Support sequence = fits_sequence(program);
+  return sequence.yes ? decode_supports(program, problem, target) : sequence;
+}
+
+KernelSpec select_decode_specialise(const ProblemSpec& problem, const Target& target) {
+  KernelSpec spec = decode_specialise(problem, target);
+  spec.template_name = kSelectDecodeName;
+  return spec;
+}
+
 Support select_reference_supports(const ir::Program& program, const ProblemSpec&, const Target&) {
   return fits_sequence(program);
 }
@@ -184,11 +197,16 @@ int64_t decode_splits(const KernelSpec& spec, const LaunchShape& shape, int64_t 
   return splits;
 }
 
-// The workspace of a sequence.
+// Of how many keys a sequence is taken to select one, where the keys are split before it has run:
+// any number is right.
+constexpr int64_t kExpectedSelection = 8;
+
+// The workspace of a sequence, behind what is there already, and its first kernel.
 void plan_selection(const KernelSpec& spec, const LaunchShape& shape, int multiprocessors,
                     DeviceLaunch& launch) {
   constexpr int64_t kBlocksPerMultiprocessor = 4;  // 2048 threads
   launch.selects = true;
+  launch.workspace_bytes = (launch.workspace_bytes + 255) / 256 * 256;
   MjSelectPlan& plan = launch.plan;
   const int64_t rows = shape.batch_size * shape.num_heads * shape.q_len;
   const int64_t blocks =
@@ -209,6 +227,10 @@ void plan_selection(const KernelSpec& spec, const LaunchShape& shape, int multip
   take(plan.sets, rows * spec.key_sets * plan.words * 4);
   take(plan.numbers, rows * mj_max_stages * 8);
   take(plan.temporary, blocks * plan.temporary_bytes);
+  if (spec.template_name == kSelectDecodeName) {
+    take(plan.lists, rows * plan.words * 32 * 4);
+    take(plan.counts, rows * 4);
+  }
   launch.steps[static_cast<size_t>(launch.step_count++)] = {
       "mj_select", blocks, mj_select_threads,
       mj::select_shared_bytes(spec.problem.head_dim, spec.ranks_by_mass, plan.prepared_shared)};
@@ -224,6 +246,8 @@ const std::vector<KernelTemplate>& device_templates() {
        forward_specialise},
       {"nvptx/attention_reference", "one warp a query row", reference_supports,
        reference_specialise},
+      {kSelectDecodeName, "a few query rows and the keys that a sequence of maskers selects, gathered",
+       select_decode_supports, select_decode_specialise, /*selects=*/true},
       {kSelectReferenceName, "the keys that a sequence of maskers selects, one warp a query row",
        select_reference_supports, select_reference_specialise, /*selects=*/true},
   };
@@ -239,21 +263,29 @@ DeviceLaunch device_launch(const KernelSpec& spec, const LaunchShape& shape, int
     launch.steps[static_cast<size_t>(launch.step_count++)] = {entry, blocks, threads_of,
                                                               shared_memory};
   };
-  if (spec.key_sets > 0) plan_selection(spec, shape, multiprocessors, launch);
-  if (spec.template_name != kDecodeName) {
-    const int64_t query_blocks = (shape.q_len + spec.tile_q - 1) / spec.tile_q;
-    add("mj_attention", query_blocks * shape.batch_size * shape.num_heads, threads,
-        spec.shared_memory);
-    return launch;
+  const bool lists = spec.template_name == kSelectDecodeName;
+  const bool splits = lists || spec.template_name == kDecodeName;
+  int64_t blocks = rows;
+  if (splits) {
+    LaunchShape visited = shape;
+    if (lists) {
+      visited.kv_len = shape.kv_len / kExpectedSelection;
+    } else {
+      blocks = decode_blocks(shape);
+    }
+    launch.splits = static_cast<int32_t>(decode_splits(spec, visited, blocks, multiprocessors));
+    blocks *= launch.splits;
+  } else {
+    blocks = (shape.q_len + spec.tile_q - 1) / spec.tile_q * shape.batch_size * shape.num_heads;
   }
-  const int64_t blocks = decode_blocks(shape);
-  launch.splits = static_cast<int32_t>(decode_splits(spec, shape, blocks, multiprocessors));
-  add("mj_attention", blocks * launch.splits, threads, spec.shared_memory);
+  // The parts of the splits come first: MjDeviceArgs::workspace is where the workspace begins.
   if (launch.splits > 1) {
-    add("mj_merge", rows, mj_merge_threads, launch.splits * 4);
     launch.workspace_bytes =
         launch.splits * rows * mj::decode_record_floats(spec.problem.head_dim_v) * 4;
   }
+  if (spec.key_sets > 0) plan_selection(spec, shape, multiprocessors, launch);
+  add("mj_attention", blocks, threads, spec.shared_memory);
+  if (launch.splits > 1) add("mj_merge", rows, mj_merge_threads, launch.splits * 4);
   return launch;
 }
 

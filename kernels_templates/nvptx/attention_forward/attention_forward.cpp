@@ -239,7 +239,7 @@ extern "C" MJ_KERNEL void mj_attention(const MjDeviceArgs device_args) {
     if (found == 1) apply_mask(args, block, part, lane, tile * mj_tile_k, row_of_lane, s);
     Adjustment adjustment;
     find_adjustment(args, block, part, lane, tile * mj_tile_k, row_of_lane, adjustment);
-    softmax(args, part, factor, adjustment, s, o, state);
+    softmax(args, mj_weighted != 0, part, factor, adjustment, s, o, state);
     pack_probabilities(part, s, p);
     copy_wait_all();
     sync_threads();  // the values are there; nobody reads the keys any more

@@ -25,8 +25,9 @@ MJ_INLINE void start(WarpTile tile, RowState& state, Sums& o) {
   }
 }
 
-// s becomes 2^(factor s - maximum), adjusted by weights and dropout; o and the state are rescaled.
-MJ_INLINE void softmax(const MjAttentionArgs* args, WarpTile tile, float factor,
+// s becomes 2^(factor s - maximum), adjusted by weights, if it is `weighted`, and dropout; o and the
+// state are rescaled.
+MJ_INLINE void softmax(const MjAttentionArgs* args, bool weighted, WarpTile tile, float factor,
                        const Adjustment& adjustment, Scores& s, Sums& o, RowState& state) {
   MJ_UNROLL
   for (int m = 0; m < tile.rows; ++m) {
@@ -52,7 +53,7 @@ MJ_INLINE void softmax(const MjAttentionArgs* args, WarpTile tile, float factor,
           const int e = 2 * r + c;
           float& x = s[m][n][e];
           x = exp2_approx(__builtin_fmaf(x, factor, -base));
-          adjust(mj_weighted, mj_weighted ? adjustment.inverse[m][n * 4 + e] : 1.0f,
+          adjust(weighted, weighted ? adjustment.inverse[m][n * 4 + e] : 1.0f,
                  mj_dropout == MJ_NO_DROPOUT || (adjustment.kept[m] >> (n * 4 + e) & 1) != 0,
                  args->dropout_scale, x, sum);
         }

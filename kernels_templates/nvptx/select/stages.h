@@ -286,7 +286,7 @@ MJ_INLINE void run_stages(const SelectRow& row) {
   sync_threads();
 }
 
-// --- The kernel: blocks take one row after the other.
+// --- The kernel mj_select. Grid: any number of blocks; each takes one row after the other.
 
 MJ_INLINE SelectRow start_row(const MjSelectArgs* args, int64_t index) {
   const MjAttentionArgs* attention = &args->device.attention;
@@ -324,7 +324,9 @@ MJ_INLINE SelectRow start_row(const MjSelectArgs* args, int64_t index) {
   return row;
 }
 
-MJ_INLINE void select_rows(const MjSelectArgs* args) {
+// `finish(row)` is called where the stages of a row are done.
+template <typename Finish>
+MJ_INLINE void select_rows(const MjSelectArgs* args, const Finish& finish) {
   const MjAttentionArgs* attention = &args->device.attention;
   const int64_t rows = attention->batch_size * attention->num_heads * attention->q_len;
   MJ_ROLL
@@ -336,10 +338,8 @@ MJ_INLINE void select_rows(const MjSelectArgs* args) {
       store_shared<float>(row.queries + static_cast<uint32_t>(d * 4),
                           load_element(query, d, mj_element));
     run_stages(row);
+    finish(row);
   }
 }
 
 }  // namespace mj
-
-// Grid: any number of blocks; temporary memory is by block.
-extern "C" MJ_KERNEL void mj_select(const MjSelectArgs args) { mj::select_rows(&args); }

@@ -4,6 +4,10 @@
 #include "kernels_templates/nvptx/attention_reference/reference.h"
 #include "kernels_templates/nvptx/select/stages.h"
 
+extern "C" MJ_KERNEL void mj_select(const MjSelectArgs args) {
+  mj::select_rows(&args, [](const mj::SelectRow&) __attribute__((always_inline)) {});
+}
+
 extern "C" MJ_KERNEL void mj_attention(const MjSelectArgs select_args) {
   using namespace mj;
   const MjAttentionArgs* args = &select_args.device.attention;
