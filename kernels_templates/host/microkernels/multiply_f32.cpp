@@ -33,7 +33,8 @@ MJ_INLINE void multiply_block(const float* __restrict a, int64_t lda, const floa
       for (int j = 0; j < kColumns; ++j) sums[i][j] = load(c + i * ldc + j * kLanes);
     }
   }
-#pragma clang loop unroll(disable)
+  // Unrolled, the addresses of the rows are computed once for four steps.
+#pragma clang loop unroll_count(4)
   for (int64_t p = 0; p < k; ++p, b += kLanes) {
     F32x16 row[kColumns];
 #pragma clang loop unroll(full)

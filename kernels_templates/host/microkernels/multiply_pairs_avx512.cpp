@@ -25,6 +25,8 @@ static inline __attribute__((always_inline)) void multiply_block(
       for (int j = 0; j < kColumns; ++j) sums[i][j] = _mm512_loadu_ps(c + i * ldc + j * 16);
     }
   }
+  // Unrolled, the addresses of the rows are computed once for four steps.
+#pragma clang loop unroll_count(4)
   for (int64_t p = 0; p < k; ++p, b += 16) {
     __m512bh row[kColumns];
 #pragma clang loop unroll(full)
