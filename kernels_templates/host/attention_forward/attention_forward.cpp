@@ -17,7 +17,7 @@ namespace {
 
 constexpr int kMaxBlocks = 16;  // row blocks of an item
 constexpr int kFewBlocks = 4;   // below this, packing costs more than an even split gains
-constexpr int kStepTiles = 2;   // key tiles of a step
+constexpr int kStepTiles = 4;   // key tiles of a step
 constexpr int kMaxChunkTiles = 8;
 
 // MjPlan::parameters of this kernel.
