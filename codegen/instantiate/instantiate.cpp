@@ -200,7 +200,8 @@ void specialise(const ir::Program& program, const analysis::TileFunctions& tiles
   rewrite_attributes(module, target);
   const std::pair<const char*, int> threads[] = {{"mj_attention", spec.warps * 32},
                                                  {"mj_merge", mj_merge_threads},
-                                                 {"mj_select", mj_select_threads}};
+                                                 {"mj_select", mj_select_threads},
+                                                 {"mj_tiles", mj_tiles_threads}};
   for (const auto& [name, count] : threads) {
     if (llvm::Function* kernel = module.getFunction(name); kernel != nullptr && !target.is_host())
       kernel->addFnAttr("nvvm.maxntid", std::to_string(count));

@@ -13,6 +13,7 @@ namespace {
 
 constexpr const char* kDecodeName = "nvptx/attention_decode";
 constexpr const char* kSelectDecodeName = "nvptx/select_decode";
+constexpr const char* kSelectForwardName = "nvptx/select_forward";
 constexpr const char* kSelectReferenceName = "nvptx/select_reference";
 constexpr int kMaxBlockedHeadDim = 256;
 
@@ -155,6 +156,18 @@ KernelSpec select_decode_specialise(const ProblemSpec& problem, const Target& ta
   return spec;
 }
 
+Support select_forward_supports(const ir::Program& program, const ProblemSpec& problem,
+                                const Target& target) {
+  const Support sequence = fits_sequence(program);
+  return sequence.yes ? forward_supports(program, problem, target) : sequence;
+}
+
+KernelSpec select_forward_specialise(const ProblemSpec& problem, const Target& target) {
+  KernelSpec spec = forward_specialise(problem, target);
+  spec.template_name = kSelectForwardName;
+  return spec;
+}
+
 Support select_reference_supports(const ir::Program& program, const ProblemSpec&, const Target&) {
   return fits_sequence(program);
 }
@@ -227,6 +240,12 @@ void plan_selection(const KernelSpec& spec, const LaunchShape& shape, int multip
   take(plan.sets, rows * spec.key_sets * plan.words * 4);
   take(plan.numbers, rows * mj_max_stages * 8);
   take(plan.temporary, blocks * plan.temporary_bytes);
+  if (spec.template_name == kSelectForwardName) {
+    const int64_t query_blocks = (shape.q_len + spec.tile_q - 1) / spec.tile_q;
+    const int64_t tiles = (shape.kv_len + spec.tile_k - 1) / spec.tile_k;
+    plan.tile_words = static_cast<int32_t>((tiles + 31) / 32);
+    take(plan.tiles, shape.batch_size * shape.num_heads * query_blocks * plan.tile_words * 4);
+  }
   if (spec.template_name == kSelectDecodeName) {
     take(plan.lists, rows * plan.words * 32 * 4);
     take(plan.counts, rows * 4);
@@ -246,8 +265,12 @@ const std::vector<KernelTemplate>& device_templates() {
        forward_specialise},
       {"nvptx/attention_reference", "one warp a query row", reference_supports,
        reference_specialise},
-      {kSelectDecodeName, "a few query rows and the keys that a sequence of maskers selects, gathered",
+      {kSelectDecodeName,
+       "a few query rows and the keys that a sequence of maskers selects, gathered",
        select_decode_supports, select_decode_specialise, /*selects=*/true},
+      {kSelectForwardName,
+       "blocked attention over the tiles with keys that a sequence of maskers selects",
+       select_forward_supports, select_forward_specialise, /*selects=*/true},
       {kSelectReferenceName, "the keys that a sequence of maskers selects, one warp a query row",
        select_reference_supports, select_reference_specialise, /*selects=*/true},
   };
@@ -284,9 +307,26 @@ DeviceLaunch device_launch(const KernelSpec& spec, const LaunchShape& shape, int
         launch.splits * rows * mj::decode_record_floats(spec.problem.head_dim_v) * 4;
   }
   if (spec.key_sets > 0) plan_selection(spec, shape, multiprocessors, launch);
+  if (spec.template_name == kSelectForwardName) {
+    const int64_t words = blocks * launch.plan.tile_words;  // of tile bits, each by a warp
+    constexpr int64_t kWords = mj_tiles_threads / 32;
+    add("mj_tiles", (words + kWords - 1) / kWords, mj_tiles_threads, 0);
+  }
   add("mj_attention", blocks, threads, spec.shared_memory);
   if (launch.splits > 1) add("mj_merge", rows, mj_merge_threads, launch.splits * 4);
   return launch;
+}
+
+std::string describe(const DeviceLaunch& launch) {
+  std::string text;
+  for (int i = 0; i < launch.step_count; ++i) {
+    const DeviceStep& step = launch.steps[static_cast<size_t>(i)];
+    text += fmt::format("{:<13} {} blocks of {} threads, {} bytes of shared memory\n", step.entry,
+                        step.blocks, step.threads, step.shared_memory);
+  }
+  if (launch.workspace_bytes > 0)
+    text += fmt::format("{:<13} {} bytes\n", "workspace", launch.workspace_bytes);
+  return text;
 }
 
 size_t place(const DeviceLaunch& launch, uint64_t workspace, MjSelectArgs& args) {

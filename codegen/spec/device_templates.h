@@ -1,6 +1,7 @@
 #pragma once
 // The templates of device kernels, and how their kernels are launched.
 #include <array>
+#include <string>
 
 #include "codegen/spec/kernel_template.h"
 #include "kernels_templates/include/select_abi.h"
@@ -37,6 +38,12 @@ struct DeviceLaunch {
 
 // `multiprocessors`: of the device, at least 1; more of them split the keys of few rows further.
 DeviceLaunch device_launch(const KernelSpec& spec, const LaunchShape& shape, int multiprocessors);
+
+// The kernels in order, one a line, and what passes between them:
+//   mj_select     108 blocks of 512 threads, 9216 bytes of shared memory
+//   mj_attention  864 blocks of 128 threads, 73984 bytes of shared memory
+//   workspace     1245184 bytes
+std::string describe(const DeviceLaunch& launch);
 
 // What the kernels of a launch have for their parameter, of args.device.attention and, for
 // sequences, its stages (whose scorers point to device memory): fills in the rest, with the

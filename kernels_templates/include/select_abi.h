@@ -15,6 +15,7 @@ enum {
   mj_select_threads = 512,  // of a block of mj_select, which takes one row after the other
   mj_select_group = 128,    // keys that a warp looks at together
   mj_select_bins = 2048,    // of a histogram
+  mj_tiles_threads = 128,   // of a block of mj_tiles
   mj_temporary_sets = 5,    // of a block
   // What a query that was prepared for a scorer may take of shared memory; else it is in the
   // temporary memory of the block. Bytes.
@@ -25,11 +26,12 @@ struct MjSelectPlan {
   // [rows][set_count][words]: the active keys, then, where keys have weights, those of each
   // selector in order.
   uint32_t* sets;
-  float* numbers;   // [rows][mj_max_stages][2]: rates; of magic_pig what weights need of the query
+  // [rows][mj_max_stages][2]: rates; of magic_pig what weights need of the query.
+  float* numbers;
   char* temporary;  // [blocks of mj_select][temporary_bytes]
-  uint64_t*
-      tiles;       // [batch, num_heads][query tiles][tile_words]: a bit a key tile with active keys
-  int32_t* lists;  // [rows][32 * words]: active keys, ascending
+  // [batch, num_heads][query tiles][tile_words]: a bit a key tile with active keys.
+  uint32_t* tiles;
+  int32_t* lists;   // [rows][32 * words]: active keys, ascending
   int32_t* counts;  // [rows]: how many
   int64_t temporary_bytes;
   int32_t words;  // of a set, a multiple of 4

@@ -56,7 +56,7 @@ std::string steps(const ir::Program& program, const Stage& stage) {
 
 }  // namespace
 
-std::string explain_plan(const ir::Program& program) {
+std::string explain_plan(const ir::Program& program, bool keeps_scores) {
   if (program.stages.empty()) return "";
   std::string text, index;
   bool exact = false;
@@ -70,10 +70,13 @@ std::string explain_plan(const ir::Program& program) {
              "\n";
   }
   if (!index.empty()) text += "index    of the keys, kept between calls or made for one\n" + index;
-  text +=
-      exact
-          ? "scores   exact, of every candidate: 4 bytes a key, of the rows of a block at a time\n"
-          : "scores   exact, of the keys that need one\n";
+  if (!exact) {
+    text += "scores   exact, of the keys that need one\n";
+  } else if (keeps_scores) {
+    text += "scores   exact, of every candidate: 4 bytes a key, of the rows of a block at a time\n";
+  } else {
+    text += "scores   exact, of every candidate, computed anew for each digit of a threshold\n";
+  }
   text += fmt::format("limit    {} -> candidates, 1 bit a key\n",
                       to_infix(program.function, program.function.result("mask")));
   for (size_t i = 0; i < program.stages.size(); ++i)

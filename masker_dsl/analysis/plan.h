@@ -18,7 +18,8 @@
 
 namespace maskjit::analysis {
 
-// Empty if the mask is static.
-std::string explain_plan(const ir::Program& program);
+// Empty if the mask is static. `keeps_scores`: of the rows of a block, as CPUs do; devices compute
+// the scores anew for each digit of a threshold.
+std::string explain_plan(const ir::Program& program, bool keeps_scores = true);
 
 }  // namespace maskjit::analysis

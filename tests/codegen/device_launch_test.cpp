@@ -147,6 +147,67 @@ TEST(DeviceLaunch, SplitsFewRowsOverTheDevice) {
   }
 }
 
+// A sequence: which kernels, in which order, and that the workspace holds what they hand on.
+TEST(DeviceLaunch, OfASequenceIsSeveralKernels) {
+  const char* source =
+      "attention main() { mask causal() & (sink(4) then top_k(10%) then top_p(0.5) then "
+      "random(0.1)) "
+      "}";
+  const auto names = [](const DeviceLaunch& launch) {
+    std::string all;
+    for (int i = 0; i < launch.step_count; ++i)
+      all += std::string(all.empty() ? "" : " ") + launch.steps[static_cast<size_t>(i)].entry;
+    return all;
+  };
+  const KernelSpec decode = *select(problem_of(MJ_BF16, 128, true), "sm_80", source).spec;
+  EXPECT_EQ(decode.template_name, "nvptx/select_decode");
+  EXPECT_EQ(decode.key_sets, 4);  // the active keys, and those of three selectors
+  EXPECT_TRUE(decode.ranks_by_mass);
+  const DeviceLaunch few = device_launch(decode, {1, 8, 8, 1, 32768}, 108);
+  EXPECT_EQ(names(few), "mj_select mj_attention mj_merge");
+  EXPECT_EQ(few.steps[0].blocks, 8);
+  EXPECT_EQ(few.steps[1].blocks, 8 * few.splits);
+  EXPECT_GT(few.splits, 1);
+  EXPECT_EQ(few.plan.words, 1024);
+
+  const KernelSpec forward = *select(problem_of(MJ_BF16, 128, false), "sm_80", source).spec;
+  EXPECT_EQ(forward.template_name, "nvptx/select_forward");
+  const LaunchShape shape = {2, 8, 2, 300, 1000};
+  const DeviceLaunch many = device_launch(forward, shape, 108);
+  EXPECT_EQ(names(many), "mj_select mj_tiles mj_attention");
+  EXPECT_EQ(many.steps[0].blocks, 4 * 108);
+  EXPECT_EQ(many.plan.tile_words, 1);
+
+  // What place() gives addresses to lies in the workspace, in order and without overlap.
+  MjSelectArgs args = {};
+  EXPECT_EQ(place(many, 1 << 20, args), sizeof(MjSelectArgs));
+  const auto at = [&](const void* address) {
+    return reinterpret_cast<int64_t>(address) - (1 << 20);
+  };
+  const int64_t rows = 2 * 8 * 300;
+  EXPECT_GE(at(args.plan.numbers) - at(args.plan.sets), rows * 4 * many.plan.words * 4);
+  EXPECT_GE(at(args.plan.temporary) - at(args.plan.numbers), rows * mj_max_stages * 8);
+  EXPECT_GE(at(args.plan.tiles) - at(args.plan.temporary),
+            many.steps[0].blocks * many.plan.temporary_bytes);
+  EXPECT_GE(many.workspace_bytes - at(args.plan.tiles), 2 * 8 * 3 * 4);
+  EXPECT_EQ(
+      place(device_launch(*select(problem_of(MJ_BF16, 128, false)).spec, shape, 108), 0, args),
+      sizeof(MjDeviceArgs));
+}
+
+// A query that was prepared goes to shared memory where it fits.
+TEST(DeviceLaunch, LargePreparedQueriesAreInTheWorkspace) {
+  const char* source =
+      "attention main() { mask top_k(10%, by = pq_codes(sub_dims = 2, bits = 10)) }";
+  const KernelSpec spec = *select(problem_of(MJ_BF16, 128, true), "sm_80", source).spec;
+  const DeviceLaunch small = device_launch(spec, {1, 1, 1, 1, 1000, 4000}, 108);
+  const DeviceLaunch large = device_launch(spec, {1, 1, 1, 1, 1000, 262144}, 108);
+  EXPECT_EQ(small.plan.prepared_shared, 4032);
+  EXPECT_EQ(large.plan.prepared_shared, 0);
+  EXPECT_EQ(large.plan.temporary_bytes, small.plan.temporary_bytes + 262144);
+  EXPECT_EQ(small.steps[0].shared_memory, large.steps[0].shared_memory + 4032);
+}
+
 // 24 heads share a key head: blocks of 16 rows, and their rest.
 TEST(DeviceLaunch, PacksHeadsIntoBlocksOfRows) {
   const KernelSpec spec = *select(problem_of(MJ_BF16, 64, true)).spec;

@@ -49,14 +49,33 @@ constexpr const char* kExplicit =
     "attention main(m: tensor<bit>[batch, num_heads, q_len, kv_len]) { mask explicit(m) }";
 constexpr const char* kScored = "attention main() { mask causal() score softcap(s, 30.0) }";
 
+constexpr const char* kChosen =
+    "attention main() { mask causal() & (sink(4) then local(64) then top_k(10%, by = "
+    "page_bound(16))) }";
+// With every rule but magic_pig, and weights.
+constexpr const char* kSampled =
+    "attention main() { mask causal() & (sink(4) then top_k(5%) then top_p(0.5) then random(0.1) "
+    "then adaptive(base = 5%, epsilon = 0.1, delta = 0.1)) }";
+
 constexpr Shape kShapes[] = {
-    {"forward", MJ_BF16, 64, false, kStreaming}, {"forward", MJ_BF16, 128, false, kStreaming},
-    {"forward", MJ_F16, 80, false, kStreaming},  {"forward", MJ_F32, 64, false, kStreaming},
-    {"forward", MJ_F32, 128, false, kStreaming}, {"forward", MJ_BF16, 256, true, kStreaming},
-    {"forward", MJ_BF16, 128, false, kExplicit}, {"forward", MJ_BF16, 64, true, kScored},
-    {"decode", MJ_BF16, 64, false, kStreaming},  {"decode", MJ_BF16, 128, false, kStreaming},
-    {"decode", MJ_F32, 128, false, kStreaming},  {"decode", MJ_BF16, 256, true, kStreaming},
-    {"decode", MJ_F16, 128, false, kExplicit},   {"reference", MJ_BF16, 128, true, kStreaming},
+    {"forward", MJ_BF16, 64, false, kStreaming},
+    {"forward", MJ_BF16, 128, false, kStreaming},
+    {"forward", MJ_F16, 80, false, kStreaming},
+    {"forward", MJ_F32, 64, false, kStreaming},
+    {"forward", MJ_F32, 128, false, kStreaming},
+    {"forward", MJ_BF16, 256, true, kStreaming},
+    {"forward", MJ_BF16, 128, false, kExplicit},
+    {"forward", MJ_BF16, 64, true, kScored},
+    {"decode", MJ_BF16, 64, false, kStreaming},
+    {"decode", MJ_BF16, 128, false, kStreaming},
+    {"decode", MJ_F32, 128, false, kStreaming},
+    {"decode", MJ_BF16, 256, true, kStreaming},
+    {"decode", MJ_F16, 128, false, kExplicit},
+    {"reference", MJ_BF16, 128, true, kStreaming},
+    {"select_decode", MJ_BF16, 128, false, kChosen},
+    {"select_decode", MJ_F16, 128, false, kSampled},
+    {"select_forward", MJ_BF16, 128, true, kChosen},
+    {"select_forward", MJ_BF16, 64, true, kSampled},
 };
 
 // Runs ptxas on `ptx`; its messages, and whether it succeeded.
@@ -107,10 +126,12 @@ TEST_P(Ptxas, AssemblesEveryShape) {
     ProblemSpec problem;
     problem.element = shape.element;
     problem.head_dim = problem.head_dim_v = shape.head_dim;
-    problem.short_queries = std::string(shape.kernel) == "decode";
+    const std::string kernel = shape.kernel;
+    problem.short_queries = kernel.ends_with("decode");
     problem.tensors.resize(bound->program.function.tensors().size());
-    const Selection selection = select_template(bound->program, problem, target,
-                                                std::string("nvptx/attention_") + shape.kernel);
+    const Selection selection =
+        select_template(bound->program, problem, target,
+                        (kernel.starts_with("select") ? "nvptx/" : "nvptx/attention_") + kernel);
     ASSERT_TRUE(selection.spec) << selection.refused.back().reason;
     const KernelSpec& spec = *selection.spec;
     SCOPED_TRACE(spec.print());
@@ -118,8 +139,8 @@ TEST_P(Ptxas, AssemblesEveryShape) {
     ASSERT_TRUE(std::holds_alternative<CodeArtifact>(compiled));
     const std::string& ptx = std::get<CodeArtifact>(compiled).object;
     // Tiles are registers: no array is left in local memory. (The class of a tile of an explicit
-    // mask is asked for with subscripts in memory.)
-    if (shape.source != kExplicit) {
+    // mask is asked for with subscripts in memory, and so are weights of many rows.)
+    if (shape.source != kExplicit && (shape.source != kSampled || problem.short_queries)) {
       EXPECT_EQ(ptx.find(".local"), std::string::npos);
     }
     const auto [ok, log] = assemble(ptxas, target, ptx, (folder / "kernel").string());
@@ -133,9 +154,11 @@ TEST_P(Ptxas, AssemblesEveryShape) {
               : shape.element == MJ_BF16 ? "bf16"
                                          : "f16") +
              ", " + std::to_string(shape.head_dim) +
-             (shape.source == kExplicit ? ", bits"
-              : shape.source == kScored ? ", softcap"
-                                        : "") +
+             (shape.source == kExplicit  ? ", bits"
+              : shape.source == kScored  ? ", softcap"
+              : shape.source == kChosen  ? ", pages"
+              : shape.source == kSampled ? ", samples"
+                                         : "") +
              " | " + std::to_string(spec.tile_q) + " x " + std::to_string(spec.tile_k) + ", " +
              std::to_string(spec.warps) + " | " + std::to_string(spec.shared_memory) + " | " +
              registers(log) + " | " + std::to_string(stores) + " / " + std::to_string(loads) +

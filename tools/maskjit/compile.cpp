@@ -102,8 +102,20 @@ int run(Options& options) {
   if (options.emit == "ir")
     return write(options, ir::print(spec->bound.program.function, {.comments = true}));
   if (options.emit == "plan") {
-    const std::string plan = analysis::explain_plan(spec->bound.program);
-    return write(options, plan.empty() ? "static mask: one kernel, no plan\n" : plan);
+    if (spec->bound.program.stages.empty())
+      return write(options, "static mask: one kernel, no plan\n");
+    if (options.kernel.target.empty())
+      return write(options, analysis::explain_plan(spec->bound.program));
+    const Result<KernelChoice> choice =
+        choose_kernel(*spec, options.kernel, options.lengths, nullptr);
+    if (!choice) return report(choice.error());
+    std::string plan = analysis::explain_plan(spec->bound.program, choice->target.is_host());
+    if (!choice->target.is_host()) {
+      plan += fmt::format("kernels of {} for {}, on 108 multiprocessors\n{}",
+                          choice->spec.template_name, choice->target.print(),
+                          launch_of(*choice, options.lengths));
+    }
+    return write(options, plan);
   }
   if (options.emit == "tiles") {
     return write(options, ir::print(spec->bound.tiles.tile) + ir::print(spec->bound.tiles.ranges));

@@ -97,6 +97,11 @@ Status explain_kernel(const Options& options, const Spec& spec, const LaunchValu
   return Done{};
 }
 
+std::string plan_of(const Spec& spec, const Explanation& e) {
+  return analysis::explain_plan(spec.bound.program,
+                                !e.kernel.has_value() || e.kernel->target.is_host());
+}
+
 std::string tile_line(const char* what, int64_t count, int64_t total) {
   return fmt::format(
       "  {:<8} {:>12}  {:5.1f}%\n", what, format_count(count),
@@ -124,7 +129,7 @@ std::string to_text(const Options& options, const Spec& spec, const Explanation&
           tile_line("full", t.full, total);
   text += fmt::format("  {:<8} {}{:.4g}% of all elements\n", sequence ? "allowed" : "active",
                       t.exact ? "" : "about ", t.density() * 100);
-  if (const std::string plan = analysis::explain_plan(spec.bound.program); !plan.empty()) {
+  if (const std::string plan = plan_of(spec, e); !plan.empty()) {
     text += heading("\nPlan") + indented(plan);
   }
   text += heading("\nKernel");
@@ -134,6 +139,8 @@ std::string to_text(const Options& options, const Spec& spec, const Explanation&
   for (const codegen::Refusal& refusal : e.kernel->refused) {
     text += fmt::format("  not {}: {}\n", refusal.template_name, refusal.reason);
   }
+  if (const std::string launch = launch_of(*e.kernel, lengths); !launch.empty())
+    text += heading("\nLaunch on 108 multiprocessors") + indented(launch);
   text += heading("\nCompile time");
   double sum = 0;
   for (const auto& [stage, milliseconds] : e.stages) {
@@ -170,12 +177,13 @@ Json to_json(const Options& options, const Spec& spec, const Explanation& e) {
     json["no_kernel"] = e.no_kernel;
     return json;
   }
-  if (const std::string plan = analysis::explain_plan(spec.bound.program); !plan.empty())
-    json["plan"] = plan;
+  if (const std::string plan = plan_of(spec, e); !plan.empty()) json["plan"] = plan;
   Json refused = Json::array();
   for (const codegen::Refusal& refusal : e.kernel->refused) {
     refused.push_back({{"template", refusal.template_name}, {"reason", refusal.reason}});
   }
+  if (const std::string launch = launch_of(*e.kernel, options.lengths); !launch.empty())
+    json["launch"] = launch;
   json["kernel"] = {
       {"template", e.kernel->spec.template_name}, {"target", e.kernel->target.print()},
       {"spec", e.kernel->spec.print()},           {"key", e.key},

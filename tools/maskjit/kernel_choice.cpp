@@ -109,4 +109,16 @@ Result<KernelChoice> choose_kernel(const Spec& spec, const KernelOptions& option
   return choice;
 }
 
+std::string launch_of(const KernelChoice& choice, const Lengths& lengths) {
+  constexpr int kMultiprocessors = 108;
+  if (choice.target.is_host()) return "";
+  codegen::LaunchShape shape;
+  shape.batch_size = lengths.batch;
+  shape.num_heads = lengths.heads;
+  shape.num_kv_heads = lengths.kv_heads == 0 ? lengths.heads : lengths.kv_heads;
+  shape.q_len = lengths.q_len == 0 ? lengths.kv_len : lengths.q_len;
+  shape.kv_len = lengths.kv_len;
+  return codegen::describe(codegen::device_launch(choice.spec, shape, kMultiprocessors));
+}
+
 }  // namespace maskjit::cli

@@ -27,6 +27,10 @@ struct KernelChoice {
 Result<KernelChoice> choose_kernel(const Spec& spec, const KernelOptions& options,
                                    const Lengths& lengths, const LaunchValues* values);
 
+// The kernels that a call with these lengths runs on a GPU of 108 multiprocessors, as
+// codegen::describe says it; empty for CPUs.
+std::string launch_of(const KernelChoice& choice, const Lengths& lengths);
+
 // f32, f16 or bf16.
 Result<ElementType> parse_dtype(const std::string& text);
 

@@ -52,45 +52,54 @@ struct Adjustment {
 
 // `k_begin` is a multiple of 16, and the tile's keys lie in one aligned block of 64.
 template <typename RowOf>
+MJ_INLINE void find_weights(const MjAttentionArgs* args, const QueryBlock& block, WarpTile tile,
+                            int lane, int k_begin, RowOf row, Adjustment& adjustment) {
+  const int t = lane & 3;
+  const int last_key = static_cast<int>(args->kv_len) - 1;
+  MJ_ROLL
+  for (int m = 0; m < tile.rows; ++m) {
+    MJ_ROLL
+    for (int e = 0; e < tile.keys * 4; ++e) {
+      const LaneRow at = row(m, e >> 1 & 1);
+      const int k = smaller(k_begin + (e >> 2) * 8 + 2 * t + (e & 1), last_key);
+      adjustment.inverse[m][e] =
+          inverse_weight(args, block.batch, at.head, block.kv_head, at.position, k);
+    }
+  }
+}
+
+template <typename RowOf>
+MJ_INLINE void find_dropout(const MjAttentionArgs* args, const QueryBlock& block, WarpTile tile,
+                            int lane, int k_begin, RowOf row, Adjustment& adjustment) {
+  const int t = lane & 3;
+  // The numbers of a counter are those of four keys, 16 apart.
+  const int first = k_begin / 64 * 16 + 2 * t;
+  const int before = k_begin % 64 / 16;
+  MJ_UNROLL
+  for (int m = 0; m < tile.rows; ++m) {
+    uint32_t kept = 0;
+    MJ_ROLL
+    for (int i = 0; i < 8; ++i) {
+      const int r = i >> 1 & 1, c = i & 1, upper = i >> 2;
+      const LaneRow at = row(m, r);
+      const PhiloxWords numbers = philox(
+          static_cast<uint32_t>(first + upper * 8 + c), static_cast<uint32_t>(at.query),
+          static_cast<uint32_t>(at.head), static_cast<uint32_t>(block.batch), args->dropout_key);
+      uint32_t bits = 0;
+      MJ_UNROLL
+      for (int w = 0; w < 4; ++w)
+        bits |= static_cast<uint32_t>(numbers.words[w] >= args->dropout_threshold) << (8 * w);
+      kept |= bits >> (8 * before) << (upper * 4 + r * 2 + c);
+    }
+    adjustment.kept[m] = kept;
+  }
+}
+
+template <typename RowOf>
 MJ_INLINE void find_adjustment(const MjAttentionArgs* args, const QueryBlock& block, WarpTile tile,
                                int lane, int k_begin, RowOf row, Adjustment& adjustment) {
-  const int t = lane & 3;
-  if (mj_weighted) {
-    const int last_key = static_cast<int>(args->kv_len) - 1;
-    MJ_ROLL
-    for (int m = 0; m < tile.rows; ++m) {
-      MJ_ROLL
-      for (int e = 0; e < tile.keys * 4; ++e) {
-        const LaneRow at = row(m, e >> 1 & 1);
-        const int k = smaller(k_begin + (e >> 2) * 8 + 2 * t + (e & 1), last_key);
-        adjustment.inverse[m][e] =
-            inverse_weight(args, block.batch, at.head, block.kv_head, at.position, k);
-      }
-    }
-  }
-  if (mj_dropout != MJ_NO_DROPOUT) {
-    // The numbers of a counter are those of four keys, 16 apart.
-    const int first = k_begin / 64 * 16 + 2 * t;
-    const int before = k_begin % 64 / 16;
-    MJ_UNROLL
-    for (int m = 0; m < tile.rows; ++m) {
-      uint32_t kept = 0;
-      MJ_ROLL
-      for (int i = 0; i < 8; ++i) {
-        const int r = i >> 1 & 1, c = i & 1, upper = i >> 2;
-        const LaneRow at = row(m, r);
-        const PhiloxWords numbers = philox(
-            static_cast<uint32_t>(first + upper * 8 + c), static_cast<uint32_t>(at.query),
-            static_cast<uint32_t>(at.head), static_cast<uint32_t>(block.batch), args->dropout_key);
-        uint32_t bits = 0;
-        MJ_UNROLL
-        for (int w = 0; w < 4; ++w)
-          bits |= static_cast<uint32_t>(numbers.words[w] >= args->dropout_threshold) << (8 * w);
-        kept |= bits >> (8 * before) << (upper * 4 + r * 2 + c);
-      }
-      adjustment.kept[m] = kept;
-    }
-  }
+  if (mj_weighted) find_weights(args, block, tile, lane, k_begin, row, adjustment);
+  if (mj_dropout != MJ_NO_DROPOUT) find_dropout(args, block, tile, lane, k_begin, row, adjustment);
 }
 
 // Changes an exponential; adds to `total` what the denominator takes of it.

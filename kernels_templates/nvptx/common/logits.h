@@ -48,6 +48,19 @@ MJ_INLINE uint64_t present_keys(int count) {
   return count <= 0 ? 0 : (uint64_t{1} << count) - 1;
 }
 
+// -inf for the keys of a lane's row that are not in `word`, bit i for key i of the tile; the lane's
+// own are every eighth pair of bits.
+MJ_INLINE void keep_word(uint64_t word, WarpTile tile, int lane, int m, int r, Scores& s) {
+  word >>= 2 * (lane & 3);
+  const uint32_t halves[2] = {static_cast<uint32_t>(word), static_cast<uint32_t>(word >> 32)};
+  MJ_UNROLL
+  for (int n = 0; n < tile.keys; ++n) {
+    MJ_UNROLL
+    for (int c = 0; c < 2; ++c)
+      if ((halves[n / 4] >> (n % 4 * 8 + c) & 1) == 0) s[m][n][2 * r + c] = kNegativeInfinity;
+  }
+}
+
 // Keys past the end and those that the mask excludes.
 template <typename RowOf>
 MJ_INLINE void apply_mask(const MjAttentionArgs* args, const QueryBlock& block, WarpTile tile,
@@ -55,7 +68,7 @@ MJ_INLINE void apply_mask(const MjAttentionArgs* args, const QueryBlock& block, 
   const int kv_len = static_cast<int>(args->kv_len);
   const int t = lane & 3;
   if (mj_mask_full || mj_keep_words) {
-    // A word of 64 keys a row; the lane's own are every eighth pair of bits.
+    // A word of 64 keys a row.
     MJ_UNROLL
     for (int m = 0; m < tile.rows; ++m) {
       MJ_UNROLL
@@ -66,14 +79,7 @@ MJ_INLINE void apply_mask(const MjAttentionArgs* args, const QueryBlock& block, 
           word &=
               mj_keep_word(args, block.batch, at.head, block.kv_head, here(at.position), k_begin);
         }
-        word >>= 2 * t;
-        const uint32_t halves[2] = {static_cast<uint32_t>(word), static_cast<uint32_t>(word >> 32)};
-        MJ_UNROLL
-        for (int n = 0; n < tile.keys; ++n) {
-          MJ_UNROLL
-          for (int c = 0; c < 2; ++c)
-            if ((halves[n / 4] >> (n % 4 * 8 + c) & 1) == 0) s[m][n][2 * r + c] = kNegativeInfinity;
-        }
+        keep_word(word, tile, lane, m, r, s);
       }
     }
     return;

@@ -91,17 +91,19 @@ constexpr Case kCases[] = {
 
 class DeviceSelection : public ::testing::TestWithParam<Case> {
  protected:
-  Problem problem() const {
-    Problem p{.spec = GetParam().attention,
-              .num_heads = 4,
-              .num_kv_heads = 2,
-              .q_len = 5,
+  // `i`: which element type this case takes.
+  static Problem problem(int i) {
+    constexpr ElementType kTypes[] = {ElementType::F32, ElementType::BF16, ElementType::F16};
+    const std::string text = GetParam().attention;
+    Problem p{.spec = text,
+              .num_heads = 2,
+              .num_kv_heads = 1,
               .kv_len = 170,
               .head_dim = kHeadDim,
               .head_dim_v = 8,
+              .type = kTypes[(text.size() + static_cast<size_t>(i)) % 3],
               .weights = false,
               .sampling = {.seed = 3}};
-    const std::string text = GetParam().attention;
     if (text.find("channels") != std::string::npos)
       p.tensors.emplace("table", channel_table(p.num_heads));
     if (text.find("hash_bits") != std::string::npos) {
@@ -112,34 +114,143 @@ class DeviceSelection : public ::testing::TestWithParam<Case> {
   }
 };
 
-TEST_P(DeviceSelection, Rows) {
-  const Engine engine(on_emulator());
-  testing::expect_reference(engine, problem());
-}
-
-TEST_P(DeviceSelection, HalfPrecision) {
-  const Engine engine(on_emulator());
-  Problem p = problem();
-  p.type = GetParam().name[0] % 2 == 0 ? ElementType::BF16 : ElementType::F16;
-  p.layout = Layout::RowsFirst;
+TEST_P(DeviceSelection, Decoding) {
+  const Engine engine(on_emulator("nvptx/select_decode"));
+  Problem p = problem(0);
   p.batch = 2;
-  p.q_len = 1;
-  p.kv_len = 301;
+  p.q_len = 2;
+  p.layout = Layout::RowsFirst;
   testing::expect_reference(engine, p);
 }
 
-TEST_P(DeviceSelection, AdditiveMasksAndDenseResults) {
-  const Engine engine(on_emulator());
-  Problem p = problem();
-  p.q_len = 2;
-  p.additive = ElementType::F32;
-  p.weights = true;
-  p.row_max_over_all = true;
+TEST_P(DeviceSelection, Prefill) {
+  const Engine engine(on_emulator("nvptx/select_forward"));
+  Problem p = problem(1);
+  p.q_len = 11;
   testing::expect_reference(engine, p);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, DeviceSelection, ::testing::ValuesIn(kCases),
                          [](const auto& info) { return std::string(info.param.name); });
+
+// Dense weights and the maximum over all keys, with a mask that excludes by its lowest number.
+TEST(DeviceSelections, DenseResults) {
+  const Engine engine(on_emulator());
+  for (const size_t i : {7, 8, 10, 18}) {
+    Problem p{.spec = kCases[i].attention,
+              .num_heads = 2,
+              .q_len = 2,
+              .kv_len = 90,
+              .head_dim = kHeadDim,
+              .head_dim_v = 8,
+              .additive = ElementType::F32,
+              .additive_is_finite = i % 2 == 0,
+              .row_max_over_all = true,
+              .sampling = {.seed = 3}};
+    testing::expect_reference(engine, p);
+  }
+}
+
+TEST(DeviceSelections, DropoutAndAdditiveMasks) {
+  const Engine engine(on_emulator());
+  for (const int64_t q_len : {1, 11}) {
+    testing::expect_reference(
+        engine, {.spec = "masker main() = causal() & (sink(4) then top_k(9) then random(0.4))",
+                 .num_heads = 2,
+                 .q_len = q_len,
+                 .head_dim = kHeadDim,
+                 .additive = q_len == 1 ? ElementType::F32 : ElementType::Bool,
+                 .dropout = Dropout{.seed = 3, .probability = 0.3, .renormalise = q_len == 1},
+                 .weights = false});
+  }
+}
+
+// Ties go to the lower key, whatever the length of the row; channels of no group of eight.
+TEST(DeviceSelections, EqualScores) {
+  const Engine engine(on_emulator());
+  for (const int64_t kv_len : {5, 128, 1000}) {
+    for (const char* sequence : {"top_k(3)", "(k % 3 == 1) & top_k(40%)"}) {
+      testing::expect_reference(engine, {.spec = std::string("masker main() = ") + sequence,
+                                         .q_len = 1,
+                                         .kv_len = kv_len,
+                                         .head_dim = 7,
+                                         .head_dim_v = 5,
+                                         .scale = 0.0f,
+                                         .weights = false});
+    }
+  }
+}
+
+// Keys are split, the list of a row is longer than a round of the block, and weights meet.
+TEST(DeviceSelections, LongRows) {
+  const Engine engine(on_emulator());
+  testing::expect_reference(
+      engine, {.spec = "masker main() = causal() & (sink(16) then local(64) then top_k(5%) then "
+                       "adaptive(base = 2%, epsilon = 0.1, delta = 0.1))",
+               .num_heads = 2,
+               .q_len = 1,
+               .kv_len = 20001,
+               .head_dim = kHeadDim,
+               .head_dim_v = kHeadDim,
+               .type = ElementType::BF16,
+               .weights = false});
+}
+
+// Tensors in device memory: the index is made of copies of the keys, or given.
+TEST(DeviceSelections, DeviceMemory) {
+  const Engine engine(on_emulator());
+  const auto attention =
+      engine.load_text("masker main() = sink(2) then top_k(12, by = page_bound(4))")->bind();
+  Tensor q(ElementType::F32, {1, 2, 1, 16}), k(ElementType::F32, {1, 1, 100, 16});
+  for (int64_t i = 0; i < q.size(); ++i) q.set(i, std::sin(static_cast<double>(i) * 0.7));
+  for (int64_t i = 0; i < k.size(); ++i) k.set(i, std::sin(static_cast<double>(i) * 1.3));
+  Tensor expected(ElementType::F32, {1, 2, 1, 16});
+  AttentionInputs inputs = {.query = q.view(), .key = k.view(), .value = k.view()};
+  ASSERT_TRUE(attention->run(inputs, {.output = expected.view()}));
+  const auto index = attention->make_index(inputs);
+  ASSERT_TRUE(index) << index.error().message;
+
+  device::Device& device = *engine.device();
+  std::vector<device::Buffer> buffers;
+  const auto on_device = [&](const Tensor& tensor) {
+    const auto bytes = static_cast<size_t>(tensor.size()) * sizeof(float);
+    buffers.push_back(std::move(*device.allocate(bytes, {})));
+    TensorView view = tensor.view();
+    EXPECT_TRUE(device.copy_in(buffers.back().address(),
+                               {static_cast<const std::byte*>(view.data), bytes}, {}));
+    view.data = reinterpret_cast<void*>(buffers.back().address());
+    return view;
+  };
+  inputs.query = on_device(q);
+  inputs.key = inputs.value = on_device(k);
+  inputs.memory = MemorySpace::Device;
+  const TensorView output = on_device(expected);
+  for (const bool given : {false, true}) {
+    if (given) inputs.index = *index;
+    ASSERT_TRUE(device.fill_bytes(buffers.back().address(), 0, buffers.back().bytes(), {}));
+    const Status done = attention->run(inputs, {.output = output});
+    ASSERT_TRUE(done) << done.error().message;
+    std::vector<float> values(static_cast<size_t>(expected.size()));
+    ASSERT_TRUE(
+        device.copy_out(std::as_writable_bytes(std::span(values)), buffers.back().address(), {}));
+    for (int64_t i = 0; i < expected.size(); ++i)
+      EXPECT_EQ(static_cast<double>(values[static_cast<size_t>(i)]), expected.at(i));
+  }
+}
+
+TEST(DeviceSelections, AnIndexOfOtherKeysIsRefused) {
+  const Engine engine(on_emulator());
+  const auto attention = engine.load_text("masker main() = top_k(8, by = page_bound(4))")->bind();
+  Tensor q(ElementType::F32, {1, 2, 1, 8}), k(ElementType::F32, {1, 1, 50, 8}),
+      longer(ElementType::F32, {1, 1, 51, 8});
+  AttentionInputs inputs = {.query = q.view(), .key = k.view(), .value = k.view()};
+  inputs.index = *attention->make_index(inputs);
+  inputs.key = inputs.value = longer.view();
+  const Status done = attention->run(inputs, {.output = q.view()});
+  ASSERT_FALSE(done);
+  EXPECT_NE(done.error().message.find("the index has 50 keys"), std::string::npos)
+      << done.error().message;
+}
 
 }  // namespace
 }  // namespace maskjit

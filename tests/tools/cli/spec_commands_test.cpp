@@ -228,14 +228,43 @@ TEST(Explain, SequencesHaveAPlan) {
   EXPECT_THAT(program.run({"compile", "s.masker", "--emit", "plan"}).out, HasSubstr("attend"));
 }
 
-TEST(Explain, DevicesRefuseSequences) {
+TEST(Explain, SequencesOnDevicesAreSeveralKernels) {
   const Program program;
   program.write("s.masker", "attention chosen { mask causal() & top_k(16) }\n");
+  const std::vector<std::string> decoding = {"s.masker", "--target", "sm_80", "--q-len",
+                                             "1",        "--kv-len", "32768", "--heads",
+                                             "8",        "--dtype",  "bf16"};
+  const auto with = [&](std::vector<std::string> command, std::vector<std::string> more) {
+    command.insert(command.end(), decoding.begin(), decoding.end());
+    command.insert(command.end(), more.begin(), more.end());
+    return program.run(command);
+  };
+  const Outcome plan = with({"compile"}, {"--emit", "plan"});
+  EXPECT_EQ(plan.code, 0) << plan.err;
+  EXPECT_THAT(plan.out, HasSubstr("computed anew for each digit"));
+  EXPECT_THAT(plan.out, HasSubstr("kernels of nvptx/select_decode for sm_80"));
+  EXPECT_THAT(plan.out, HasSubstr("mj_select     8 blocks of 512 threads"));
+  EXPECT_THAT(plan.out, HasSubstr("mj_merge"));
+  EXPECT_THAT(plan.out, HasSubstr("workspace"));
+  const auto json = with({"explain"}, {"--json"}).json();
+  EXPECT_EQ(json["kernel"]["template"], "nvptx/select_decode");
+  EXPECT_THAT(json["launch"].get<std::string>(), HasSubstr("mj_attention"));
+  const Outcome ptx = with({"compile"}, {"--emit", "ptx"});
+  EXPECT_EQ(ptx.code, 0) << ptx.err;
+  for (const char* kernel : {"mj_select", "mj_attention", "mj_merge"})
+    EXPECT_THAT(ptx.out, HasSubstr(std::string(".entry ") + kernel));
+}
+
+TEST(Explain, DevicesSayWhatASequenceIsTooLongFor) {
+  const Program program;
+  std::string text = "attention chosen { mask top_k(1)";
+  for (int i = 0; i < 8; ++i) text += " then top_k(1)";
+  program.write("s.masker", text + " }\n");
   const Outcome outcome =
       program.run({"compile", "s.masker", "--target", "sm_80", "--emit", "ptx"});
   EXPECT_NE(outcome.code, 0);
   EXPECT_THAT(outcome.err, HasSubstr("no kernel of sm_80 supports 'chosen'"));
-  EXPECT_THAT(outcome.err, HasSubstr("the mask is a sequence with selectors"));
+  EXPECT_THAT(outcome.err, HasSubstr("9 stages; 8 are possible"));
 }
 
 TEST(Compile, EmitsEveryStage) {
