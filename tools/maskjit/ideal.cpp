@@ -22,13 +22,15 @@ uint64_t forward_operations(const codegen::KernelSpec& spec) {
 Ideal ideal_of(MaskView& view, const codegen::KernelSpec& spec, const Lengths& lengths) {
   const std::string_view name = spec.template_name;
   const bool forward = name == "nvptx/attention_forward";
-  const bool decode = name == "nvptx/attention_decode";
+  const bool selects = name.find("/select_") != std::string_view::npos;
+  const bool decode = name.ends_with("_decode");
   const int64_t group = lengths.heads / lengths.kv_heads;
   Ideal ideal;
   ideal.tile_q = decode ? lengths.q_len : spec.tile_q;
   ideal.tile_k = spec.tile_k;
-  ideal.basis = decode ? "keys and values count once for a group of query heads"
-                       : "keys and values count once for each query tile";
+  ideal.basis = selects  ? "every key that the sequence may choose among counts"
+                : decode ? "keys and values count once for a group of query heads"
+                         : "keys and values count once for each query tile";
   const int64_t k_tiles = (lengths.kv_len + ideal.tile_k - 1) / ideal.tile_k;
   int64_t keys = 0;  // of visited tiles
   for (int64_t batch = 0; batch < lengths.batch; ++batch) {
@@ -55,7 +57,7 @@ Ideal ideal_of(MaskView& view, const codegen::KernelSpec& spec, const Lengths& l
   ideal.bytes_read = static_cast<uint64_t>((rows * d + keys * (d + dv)) * bytes);
   ideal.bytes_written = static_cast<uint64_t>(rows * dv * bytes);
   if (forward) ideal.matrix_operations = ideal.visited_tiles * forward_operations(spec);
-  if (!forward && !decode) ideal.matrix_operations = 0;
+  if (!forward && !decode && !selects) ideal.matrix_operations = 0;
   return ideal;
 }
 
