@@ -62,10 +62,15 @@ MJ_OUTLINE void visit_tile(const MjAttentionArgs* args, const RowBlock& block, c
   const int32_t tile_class = classify(args, block, k_begin, count);
   if (tile_class == 0) return;
   const int rows = block.rows();
+  const int element = element_bytes(mj_element);
+  const MjRowsAhead values = {row_of(args->value, mj_element, block.batch, block.kv_head, k_begin),
+                              args->value.row_stride * element, mj_head_dim_v * element};
+  const MjRowsAhead next_keys = {
+      row_of(args->key, mj_element, block.batch, block.kv_head, k_begin + mj_tile_k),
+      args->key.row_stride * element, mj_head_dim * element};
   mj_dot_rows(s.queries, padded_head_columns(), rows,
               row_of(args->key, mj_element, block.batch, block.kv_head, k_begin),
-              args->key.row_stride * element_bytes(mj_element), count, mj_element, mj_head_dim,
-              s.scores, mj_tile_k);
+              next_keys.row_bytes, count, mj_element, mj_head_dim, s.scores, mj_tile_k, &values);
   for (int r = 0; r < rows; ++r)
     finish_row(args, block, r, k_begin, count, tile_class != 2, s.scores + r * mj_tile_k);
   const int columns = padded_value_columns();
@@ -77,9 +82,8 @@ MJ_OUTLINE void visit_tile(const MjAttentionArgs* args, const RowBlock& block, c
                                       block.query_of(r), k_begin, count, s.scores + r * mj_tile_k);
     s.total[r] = s.total[r] * s.rescale[r] + taken;
   }
-  mj_add_value_rows(row_of(args->value, mj_element, block.batch, block.kv_head, k_begin),
-                    args->value.row_stride * element_bytes(mj_element), count, mj_element,
-                    mj_head_dim_v, s.scores, mj_tile_k, rows, s.sums, columns);
+  mj_add_value_rows(values.first, values.row_bytes, count, mj_element, mj_head_dim_v, s.scores,
+                    mj_tile_k, rows, s.sums, columns, left > mj_tile_k ? &next_keys : nullptr);
 }
 
 MJ_INLINE RowBlock block_of(const MjAttentionArgs* args, const MjPlan* plan, int64_t index) {

@@ -17,6 +17,13 @@ constexpr int kStreams = 8;
 // second-level cache stop at the end of a page. 0 where the rows cannot be cut so.
 MJ_INLINE int rows_apart(int count) { return count % (4 * kStreams) == 0 ? count / kStreams : 0; }
 
+// Asks for row `row` of those that are read next.
+MJ_INLINE void fetch(const MjRowsAhead* ahead, int row) {
+  if (ahead == nullptr) return;
+  const char* first = static_cast<const char*>(ahead->first) + row * ahead->row_bytes;
+  for (int i = 0; i < ahead->bytes; i += 64) __builtin_prefetch(first + i, 0, 2);
+}
+
 template <int kElement>
 MJ_INLINE void dot_row(const float* query, const char* first, int64_t row_bytes, int count,
                        int head_dim, float* scores) {
@@ -47,13 +54,14 @@ MJ_INLINE void dot_row(const float* query, const char* first, int64_t row_bytes,
 template <int kElement>
 MJ_INLINE void dot_some_rows(const float* queries, int query_stride, const char* first,
                              int64_t row_bytes, int count, int head_dim, float* scores,
-                             int score_stride) {
+                             int score_stride, const MjRowsAhead* ahead) {
   const int apart = rows_apart(count);
   for (int group = 0; group < round_up(count, 4); group += 4) {
     const int j = apart == 0 ? group : group / 4 % kStreams * apart + group / (4 * kStreams) * 4;
     const char* keys[4];
 #pragma clang loop unroll(full)
     for (int i = 0; i < 4; ++i) keys[i] = first + (j + i < count ? j + i : j) * row_bytes;
+    for (int i = 0; i < 4 && j + i < count; ++i) fetch(ahead, j + i);
     F32x16 sums[16];
 #pragma clang loop unroll(full)
     for (int i = 0; i < 16; ++i) sums[i] = splat(0.0f);
@@ -84,12 +92,14 @@ MJ_INLINE void dot_some_rows(const float* queries, int query_stride, const char*
 
 template <int kElement>
 void dot_rows(const float* queries, int query_stride, int rows, const char* first,
-              int64_t row_bytes, int count, int head_dim, float* scores, int score_stride) {
+              int64_t row_bytes, int count, int head_dim, float* scores, int score_stride,
+              const MjRowsAhead* ahead) {
   static_assert(kRowStep == 4);
   int r = 0;
   for (; r + kRowStep <= rows; r += kRowStep) {
     dot_some_rows<kElement>(queries + r * query_stride, query_stride, first, row_bytes, count,
-                            head_dim, scores + r * score_stride, score_stride);
+                            head_dim, scores + r * score_stride, score_stride,
+                            r == 0 ? ahead : nullptr);
   }
   for (; r < rows; ++r) {
     dot_row<kElement>(queries + r * query_stride, first, row_bytes, count, head_dim,
@@ -101,7 +111,7 @@ void dot_rows(const float* queries, int query_stride, int rows, const char* firs
 template <int kElement, int kRows, int kCount>
 MJ_INLINE void add_columns(const char* first, int64_t row_bytes, int count, int head_dim_v,
                            const float* weights, int weight_stride, int d, float* sums,
-                           int sum_stride) {
+                           int sum_stride, const MjRowsAhead* ahead) {
   F32x16 part[kRows][kCount];
 #pragma clang loop unroll(full)
   for (int r = 0; r < kRows; ++r) {
@@ -115,6 +125,7 @@ MJ_INLINE void add_columns(const char* first, int64_t row_bytes, int count, int 
 #pragma clang loop unroll(disable)
     for (int key = j; key < count; key += apart) {
       const char* row = first + key * row_bytes;
+      if (kRows > 1 && d == 0) fetch(ahead, key);
 #pragma clang loop unroll(full)
       for (int v = 0; v < kCount; ++v) {
         const F32x16 value = load_columns(row, d + v * kLanes, head_dim_v, kElement);
@@ -133,36 +144,37 @@ MJ_INLINE void add_columns(const char* first, int64_t row_bytes, int count, int 
 
 template <int kElement, int kRows>
 void add_value_rows(const char* first, int64_t row_bytes, int count, int head_dim_v,
-                    const float* weights, int weight_stride, float* sums, int sum_stride) {
+                    const float* weights, int weight_stride, float* sums, int sum_stride,
+                    const MjRowsAhead* ahead) {
   const int columns = round_up(head_dim_v, kLanes);
   int d = 0;
   for (; kRows == 1 && d + 2 * kVectors * kLanes <= columns; d += 2 * kVectors * kLanes) {
     add_columns<kElement, 1, 2 * kVectors>(first, row_bytes, count, head_dim_v, weights,
-                                           weight_stride, d, sums, sum_stride);
+                                           weight_stride, d, sums, sum_stride, ahead);
   }
   for (; d + kVectors * kLanes <= columns; d += kVectors * kLanes) {
     add_columns<kElement, kRows, kVectors>(first, row_bytes, count, head_dim_v, weights,
-                                           weight_stride, d, sums, sum_stride);
+                                           weight_stride, d, sums, sum_stride, ahead);
   }
   for (; d < columns; d += kLanes) {
     add_columns<kElement, kRows, 1>(first, row_bytes, count, head_dim_v, weights, weight_stride, d,
-                                    sums, sum_stride);
+                                    sums, sum_stride, ahead);
   }
 }
 
 template <int kElement>
 void add_all_value_rows(const char* first, int64_t row_bytes, int count, int head_dim_v,
                         const float* weights, int weight_stride, int rows, float* sums,
-                        int sum_stride) {
+                        int sum_stride, const MjRowsAhead* ahead) {
   int r = 0;
   for (; r + kRowStep <= rows; r += kRowStep) {
     add_value_rows<kElement, kRowStep>(first, row_bytes, count, head_dim_v,
                                        weights + r * weight_stride, weight_stride,
-                                       sums + r * sum_stride, sum_stride);
+                                       sums + r * sum_stride, sum_stride, r == 0 ? ahead : nullptr);
   }
   for (; r < rows; ++r) {
     add_value_rows<kElement, 1>(first, row_bytes, count, head_dim_v, weights + r * weight_stride,
-                                weight_stride, sums + r * sum_stride, sum_stride);
+                                weight_stride, sums + r * sum_stride, sum_stride, nullptr);
   }
 }
 
@@ -186,19 +198,19 @@ void mj_widen_query(const void* row, int32_t element, int32_t head_dim, float* p
 
 void mj_dot_rows(const float* queries, int32_t query_stride, int32_t rows, const void* keys,
                  int64_t row_bytes, int32_t count, int32_t element, int32_t head_dim, float* scores,
-                 int32_t score_stride) {
+                 int32_t score_stride, const MjRowsAhead* ahead) {
   const char* first = static_cast<const char*>(keys);
   MJ_FOR_ELEMENT(element, mj::dot_rows<kElement>(queries, query_stride, rows, first, row_bytes,
-                                                 count, head_dim, scores, score_stride));
+                                                 count, head_dim, scores, score_stride, ahead));
 }
 
 void mj_add_value_rows(const void* values, int64_t row_bytes, int32_t count, int32_t element,
                        int32_t head_dim_v, const float* weights, int32_t weight_stride,
-                       int32_t rows, float* sums, int32_t sum_stride) {
+                       int32_t rows, float* sums, int32_t sum_stride, const MjRowsAhead* ahead) {
   const char* first = static_cast<const char*>(values);
   MJ_FOR_ELEMENT(element,
                  mj::add_all_value_rows<kElement>(first, row_bytes, count, head_dim_v, weights,
-                                                  weight_stride, rows, sums, sum_stride));
+                                                  weight_stride, rows, sums, sum_stride, ahead));
 }
 
 void mj_close_gap(float* sums, int32_t head_dim_v) {

@@ -124,17 +124,25 @@ void mj_write_row(const MjAttentionArgs* args, int32_t element, int32_t head_dim
 // --- Decoding: keys and values where they are. Rows are cut into vectors of 16 columns, of which
 // the last is moved back to end with the row; packed queries and sums are kept in that order.
 
+// Rows that are read next, as many as this call reads: several query rows ask for them while they
+// compute, so that memory and arithmetic overlap. Null: none.
+struct MjRowsAhead {
+  const void* first;
+  int64_t row_bytes;
+  int32_t bytes;  // of a row
+};
+
 // A query row in such vectors, 0 where the last one overlaps the one before.
 void mj_widen_query(const void* row, int32_t element, int32_t head_dim, float* packed);
 // scores[r][j] = <query r, key j> for `count` keys; columns up to the next multiple of 16 are
 // written, too.
 void mj_dot_rows(const float* queries, int32_t query_stride, int32_t rows, const void* keys,
                  int64_t row_bytes, int32_t count, int32_t element, int32_t head_dim, float* scores,
-                 int32_t score_stride);
+                 int32_t score_stride, const MjRowsAhead* ahead);
 // sums[r] += sum over j < count of weights[r][j] * value row j.
 void mj_add_value_rows(const void* values, int64_t row_bytes, int32_t count, int32_t element,
                        int32_t head_dim_v, const float* weights, int32_t weight_stride,
-                       int32_t rows, float* sums, int32_t sum_stride);
+                       int32_t rows, float* sums, int32_t sum_stride, const MjRowsAhead* ahead);
 // Moves the last vector's columns to where they belong.
 void mj_close_gap(float* sums, int32_t head_dim_v);
 // Merges `parts` partial rows, part_stride floats apart, each `columns` sums followed by its base-2
