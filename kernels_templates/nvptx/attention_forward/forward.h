@@ -34,148 +34,152 @@ MJ_INLINE int query_of(const QueryBlock& block, int warp, int lane, int m, int r
   return block.query + warp * warp_rows() + m * 16 + r * 8 + (lane >> 2);
 }
 
-// `rows` rows of `columns` elements from shared to global memory, by one warp.
-MJ_INLINE void copy_rows(int lane, uint32_t from, int pitch, char* to, int64_t stride, int rows,
-                         int columns, int bytes, bool wide) {
-  if (columns * bytes % 16 == 0 && wide) {
-    const int chunks = columns * bytes / 16;
+// Results go through shared memory, eight rows of f32 at a time in the place of the warp's queries,
+// so that global memory sees whole rows. 32 bytes more than the columns: no bank conflicts.
+MJ_INLINE int staged_pitch() { return padded(mj_head_dim_v) * 4 + 32; }
+
+// Eight rows of sums times `factor` to this lane's row of the stage.
+MJ_INLINE void stage_rows(const Sums& o, int m, int r, float factor, uint32_t row) {
+  MJ_UNROLL
+  for (int n = 0; n < padded(mj_head_dim_v) / 8; ++n) {
+    const Floats2 pair = {o[m][n][2 * r] * factor, o[m][n][2 * r + 1] * factor};
+    store_shared<Floats2>(row, n * 32, pair);
+  }
+}
+
+// Zeros in this lane's columns: sums of an empty row may be anything, NaN included.
+MJ_INLINE void clear_columns(uint32_t row) {
+  MJ_ROLL
+  for (int n = 0; n < padded(mj_head_dim_v) / 8; ++n)
+    store_shared<Floats2>(row + static_cast<uint32_t>(n * 32), Floats2{0.0f, 0.0f});
+}
+
+// `rows` staged rows to global memory as f32 or as mj_element, by one warp; stride in bytes.
+MJ_INLINE void copy_rows(int lane, uint32_t from, char* to, int64_t stride, int rows,
+                         bool as_single, bool wide) {
+  if (mj_head_dim_v % 4 == 0 && wide) {
+    const int chunks = mj_head_dim_v / 4;
     MJ_ROLL
     for (int i = lane; i < rows * chunks; i += kWarp) {
       const int row = i / chunks;
       const int chunk = i % chunks;
-      *reinterpret_cast<Words4*>(to + row * stride + chunk * 16) =
-          load_shared<Words4>(from + static_cast<uint32_t>(row * pitch + chunk * 16));
+      const Floats4 v =
+          load_shared<Floats4>(from + static_cast<uint32_t>(row * staged_pitch() + chunk * 16));
+      char* there = to + row * stride;
+      if (as_single) {
+        reinterpret_cast<Floats4*>(there)[chunk] = v;
+      } else {
+        reinterpret_cast<Words2*>(there)[chunk] =
+            Words2{pack(v.x, v.y, mj_element), pack(v.z, v.w, mj_element)};
+      }
     }
     return;
   }
   MJ_ROLL
-  for (int i = lane; i < rows * columns; i += kWarp) {
-    const int row = i / columns;
-    const int column = i % columns;
-    const uint32_t at = from + static_cast<uint32_t>(row * pitch + column * bytes);
-    char* there = to + row * stride + column * bytes;
-    if (bytes == 4) {
-      *reinterpret_cast<uint32_t*>(there) = load_shared<uint32_t>(at);
-    } else {
-      *reinterpret_cast<uint16_t*>(there) = load_shared<uint16_t>(at);
-    }
+  for (int i = lane; i < rows * mj_head_dim_v; i += kWarp) {
+    const int row = i / mj_head_dim_v;
+    const int column = i % mj_head_dim_v;
+    const float v =
+        load_shared<float>(from + static_cast<uint32_t>(row * staged_pitch() + column * 4));
+    store_element(to + row * stride, column, v, as_single ? MJ_F32 : mj_element);
   }
 }
 
-// Zeros in this lane's two columns of every column tile (of so many bytes) of a row: sums of an
-// empty row may be anything, NaN included.
-MJ_INLINE void clear_columns(uint32_t row, int tile_bytes) {
+// Output and numerator of this warp's rows.
+MJ_INLINE void write_rows(const MjAttentionArgs* args, const QueryBlock& block, uint32_t own,
+                          int lane, int warp, const Sums& o, const RowState& state) {
+  const int groups = 2 * warp_tile().rows;
+  const uint32_t own_row =
+      own + static_cast<uint32_t>((lane >> 2) * staged_pitch() + (lane & 3) * 8);
+  // The output's groups of eight rows, then the numerator's: rolled, the code is half as long.
   MJ_ROLL
-  for (int n = 0; n < padded(mj_head_dim_v) / 8; ++n) {
-    store_shared<uint32_t>(row + static_cast<uint32_t>(n * tile_bytes), 0);
-    if (tile_bytes == 32)
-      store_shared<uint32_t>(row + static_cast<uint32_t>(n * tile_bytes + 4), 0);
-  }
-}
-
-// The numerators of this warp's rows, eight at a time: as f32 they take the place of 16 rows of
-// queries at `own`.
-MJ_INLINE void write_numerator(const MjAttentionArgs* args, const QueryBlock& block, uint32_t own,
-                               int lane, int warp, const Sums& o, const RowState& state) {
-  const int pitch = tile_pitch(padded(mj_head_dim_v), true);
-  MJ_UNROLL
-  for (int m = 0; m < warp_tile().rows; ++m) {
+  for (int i = args->output.data != nullptr ? 0 : groups; i < 2 * groups; ++i) {
+    const bool numerator = i >= groups;
+    if (numerator && args->numerator.data == nullptr) break;
+    const int group = numerator ? i - groups : i;
+    bool empty = false;
+    sync_warp();
     MJ_UNROLL
-    for (int r = 0; r < 2; ++r) {
-      const bool empty = is_empty(state.maximum[m][r], state.total[m][r]);
-      const uint32_t row = own + static_cast<uint32_t>((lane >> 2) * pitch + (lane & 3) * 8);
-      sync_warp();
+    for (int m = 0; m < warp_tile().rows; ++m) {
       MJ_UNROLL
-      for (int n = 0; n < padded(mj_head_dim_v) / 8; ++n) {
-        const Floats2 pair = {o[m][n][2 * r], o[m][n][2 * r + 1]};
-        store_shared<Floats2>(row, n * 32, pair);
+      for (int r = 0; r < 2; ++r) {
+        if (group != 2 * m + r) continue;
+        empty = is_empty(state.maximum[m][r], state.total[m][r]);
+        stage_rows(o, m, r, numerator ? 1.0f : 1.0f / state.total[m][r], own_row);
       }
-      if (empty) clear_columns(row, 32);
-      sync_warp();
-      const int first = block.query + warp * warp_rows() + m * 16 + r * 8;
-      const int left = block.query + block.queries - first;
-      char* to = const_cast<char*>(row_of(args->numerator, MJ_F32, block.batch, block.head, first));
-      copy_rows(lane, own, pitch, to, args->numerator.row_stride * 4, smaller(left, 8),
-                mj_head_dim_v, 4, false);
     }
+    if (empty) clear_columns(own_row);
+    sync_warp();
+    const int first = block.query + warp * warp_rows() + group * 8;
+    const int rows = smaller(block.query + block.queries - first, 8);
+    const bool as_single = single() || numerator;
+    const MjOperand& output = args->output;
+    const MjOperand& numerators = args->numerator;
+    char* to =
+        const_cast<char*>(numerator ? row_of(numerators, MJ_F32, block.batch, block.head, first)
+                                    : row_of(output, mj_element, block.batch, block.head, first));
+    const int64_t stride =
+        numerator ? numerators.row_stride * 4 : output.row_stride * element_bytes(mj_element);
+    const bool wide = numerator ? is_wide(numerators, MJ_F32, mj_head_dim_v)
+                                : is_wide(output, mj_element, mj_head_dim_v);
+    copy_rows(lane, own, to, stride, rows, as_single, wide);
   }
 }
 
-// The results of this warp's rows; outputs go through its rows of the query tile, so that global
-// memory sees whole rows.
+// The results of this warp's rows.
 MJ_INLINE void write_results(const MjAttentionArgs* args, const QueryBlock& block,
-                             const Layout& shared, int lane, int warp, Sums& o, RowState& state) {
-  const int g = lane >> 2, t = lane & 3;
-  const int bytes = element_bytes(mj_element);
-  const uint32_t own =
-      shared.queries + static_cast<uint32_t>(warp * warp_rows() * shared.query_pitch);
+                             const Layout& shared, int lane, int warp, const Sums& o,
+                             RowState& state) {
+  // The four lanes that share rows write the scalars of one each.
+  const int t = lane & 3;
+  float own_total = 0.0f, own_maximum = kNegativeInfinity;
   MJ_UNROLL
   for (int m = 0; m < warp_tile().rows; ++m) {
     MJ_UNROLL
     for (int r = 0; r < 2; ++r) {
       float& total = state.total[m][r];
-      const float maximum = state.maximum[m][r];
       total += shuffle_xor(total, 1);
       total += shuffle_xor(total, 2);
-      const int query = query_of(block, warp, lane, m, r);
-      if (t == 0 && query < block.query + block.queries)
-        write_row_scalars(args, row_index(args, block.batch, block.head, query), maximum, total,
-                          maximum, 1.0f);
-    }
-  }
-  if (args->numerator.data != nullptr) write_numerator(args, block, own, lane, warp, o, state);
-  if (args->output.data == nullptr) return;
-  sync_warp();
-  MJ_UNROLL
-  for (int m = 0; m < warp_tile().rows; ++m) {
-    MJ_UNROLL
-    for (int r = 0; r < 2; ++r) {
-      const bool empty = is_empty(state.maximum[m][r], state.total[m][r]);
-      const float inverse = empty ? 0.0f : 1.0f / state.total[m][r];
-      const uint32_t row =
-          own + static_cast<uint32_t>((m * 16 + r * 8 + g) * shared.query_pitch + 2 * t * bytes);
-      MJ_UNROLL
-      for (int n = 0; n < padded(mj_head_dim_v) / 8; ++n) {
-        const float first = o[m][n][2 * r] * inverse;
-        const float second = o[m][n][2 * r + 1] * inverse;
-        if (single()) {
-          store_shared<float>(row, n * 32, first);
-          store_shared<float>(row, n * 32 + 4, second);
-        } else {
-          store_shared<uint32_t>(row, n * 16, pack(first, second, mj_element));
-        }
+      if (t == 2 * m + r) {
+        own_total = total;
+        own_maximum = state.maximum[m][r];
       }
-      if (empty) clear_columns(row, 8 * bytes);
     }
   }
-  sync_warp();
-  const int first = block.query + warp * warp_rows();
-  const int left = block.query + block.queries - first;
-  char* to = const_cast<char*>(row_of(args->output, mj_element, block.batch, block.head, first));
-  copy_rows(lane, own, shared.query_pitch, to, args->output.row_stride * bytes,
-            smaller(left, warp_rows()), mj_head_dim_v, bytes,
-            is_wide(args->output, mj_element, mj_head_dim_v));
+  const int query = query_of(block, warp, lane, t >> 1, t & 1);
+  if (t < 2 * warp_tile().rows && query < block.query + block.queries) {
+    write_row_scalars(args, row_index(args, block.batch, block.head, query), own_maximum, own_total,
+                      own_maximum, 1.0f);
+  }
+  const uint32_t own =
+      shared.queries + static_cast<uint32_t>(warp * warp_rows() * shared.query_pitch);
+  write_rows(args, block, own, lane, warp, o, state);
 }
 
-// Grid: query blocks times batch times heads, the last query blocks first: under causal masks they
-// are the heavy ones. `keys_of(block)`: the keys of a block of rows.
+// The last query blocks first: under causal masks they are the heavy ones.
+MJ_INLINE QueryBlock block_of(const MjAttentionArgs* args, int index) {
+  const int num_heads = static_cast<int>(args->num_heads);
+  const int heads = static_cast<int>(args->batch_size) * num_heads;
+  const int q_len = static_cast<int>(args->q_len);
+  const int query_blocks = (q_len + mj_tile_q - 1) / mj_tile_q;
+  QueryBlock block;
+  block.batch = index % heads / num_heads;
+  block.head = index % num_heads;
+  block.heads = 1;
+  block.kv_head = block.head / (num_heads / static_cast<int>(args->num_kv_heads));
+  block.query = (query_blocks - 1 - index / heads) * mj_tile_q;
+  block.queries = smaller(q_len - block.query, mj_tile_q);
+  block.position = block.query + static_cast<int>(args->q_offset);
+  return block;
+}
+
+// Grid: query blocks times batch times heads. `keys_of(block)`: the keys of a block of rows.
 template <typename Keys, typename KeysOf>
 MJ_INLINE void run_forward(const MjAttentionArgs* args, const KeysOf& keys_of) {
   const int lane = thread_index() % kWarp;
   const int warp = thread_index() / kWarp;
-  const int num_heads = static_cast<int>(args->num_heads);
-  const int heads = static_cast<int>(args->batch_size) * num_heads;
-  const int q_len = static_cast<int>(args->q_len);
   const int kv_len = static_cast<int>(args->kv_len);
-  const int query_blocks = (q_len + mj_tile_q - 1) / mj_tile_q;
-  QueryBlock block;
-  block.batch = block_index() % heads / num_heads;
-  block.head = block_index() % num_heads;
-  block.heads = 1;
-  block.kv_head = block.head / (num_heads / static_cast<int>(args->num_kv_heads));
-  block.query = (query_blocks - 1 - block_index() / heads) * mj_tile_q;
-  block.queries = smaller(q_len - block.query, mj_tile_q);
-  block.position = block.query + static_cast<int>(args->q_offset);
+  const QueryBlock block = block_of(args, block_index());
 
   const Layout shared = layout();
   const Team team = whole_block();
@@ -185,10 +189,15 @@ MJ_INLINE void run_forward(const MjAttentionArgs* args, const KeysOf& keys_of) {
   const bool wide_values = is_wide(args->value, mj_element, mj_head_dim_v);
   const int64_t key_bytes = args->key.row_stride * element_bytes(mj_element);
   const int64_t value_bytes = args->value.row_stride * element_bytes(mj_element);
-  load_tile(team, shared.queries, shared.query_pitch,
-            row_of(args->query, mj_element, block.batch, block.head, block.query),
-            args->query.row_stride, mj_tile_q, block.queries, mj_head_dim,
-            is_wide(args->query, mj_element, mj_head_dim));
+  const char* queries = row_of(args->query, mj_element, block.batch, block.head, block.query);
+  const int64_t query_bytes = args->query.row_stride * element_bytes(mj_element);
+  const bool wide_queries = is_wide(args->query, mj_element, mj_head_dim);
+  MJ_ROLL
+  for (int first = 0; first < mj_tile_q; first += mj_tile_q / 4) {
+    load_tile(team, shared.queries + static_cast<uint32_t>(first * shared.query_pitch),
+              shared.query_pitch, queries + first * query_bytes, args->query.row_stride,
+              mj_tile_q / 4, block.queries - first, mj_head_dim, wide_queries);
+  }
   copy_commit();
   clear_padding(team, shared.queries, shared.query_pitch, mj_tile_q, mj_head_dim);
   clear_padding(team, shared.keys, shared.key_pitch, mj_tile_k, mj_head_dim);
@@ -242,7 +251,8 @@ MJ_INLINE void run_forward(const MjAttentionArgs* args, const KeysOf& keys_of) {
   // Without a tile the queries are still on their way, to where the results go.
   copy_wait_all();
   sync_threads();
-  write_results(args, block, shared, lane, warp, o, state);
+  // Once more, so that no register holds it through the loop.
+  write_results(args, block_of(args, here(block_index())), shared, lane, warp, o, state);
 }
 
 }  // namespace mj

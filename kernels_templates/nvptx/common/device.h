@@ -70,8 +70,10 @@ MJ_INLINE float log2_approx(float x) {
 
 // --- Shared memory by byte offset.
 
+typedef uint32_t Words2 __attribute__((ext_vector_type(2)));
 typedef uint32_t Words4 __attribute__((ext_vector_type(4)));
 typedef float Floats2 __attribute__((ext_vector_type(2)));
+typedef float Floats4 __attribute__((ext_vector_type(4)));
 
 MJ_INLINE uint32_t shared_base() {
   return static_cast<uint32_t>(reinterpret_cast<uint64_t>(&mj_shared_memory[0]));
