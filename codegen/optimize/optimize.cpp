@@ -19,6 +19,8 @@
 #include <llvm/Transforms/Scalar/SimplifyCFG.h>
 #include <llvm/Transforms/Vectorize/LoopVectorize.h>
 
+#include "codegen/optimize/expand_loops.h"
+
 namespace maskjit::codegen {
 namespace {
 
@@ -112,9 +114,9 @@ llvm::ModulePassManager device_pipeline() {
   simplify_inlined(function);
   llvm::LoopPassManager loops;
   loops.addPass(llvm::LoopRotatePass(/*EnableHeaderDuplication=*/true));
-  loops.addPass(llvm::LoopFullUnrollPass(/*OptLevel=*/2, /*OnlyWhenForced=*/true));
   function.addPass(llvm::createFunctionToLoopPassAdaptor(std::move(loops)));
-  // What was unrolled is a chain of blocks for each trip: joined, it is cheap to put in registers.
+  function.addPass(ExpandLoopsPass());
+  // Fewer blocks: cheaper to put in registers.
   function.addPass(llvm::SimplifyCFGPass());
   function.addPass(llvm::SROAPass(llvm::SROAOptions::PreserveCFG));
   function.addPass(llvm::EarlyCSEPass(/*UseMemorySSA=*/false));
