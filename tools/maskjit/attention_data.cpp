@@ -4,6 +4,7 @@
 
 #include "tools/io/tensor_file.h"
 #include "tools/maskjit/kernel_choice.h"
+#include "tools/maskjit/random_values.h"
 
 namespace maskjit::cli {
 namespace {
@@ -41,23 +42,6 @@ Result<io::Tensor> read_operand(const char* name, const std::string& argument,
   }
   return tensor;
 }
-
-// A sum of twelve uniform numbers, shifted: mean 0, variance 1, close to normal.
-class Random {
- public:
-  double next() {
-    double sum = -6;
-    for (int i = 0; i < 6; ++i) {
-      state_ = state_ * 6364136223846793005U + 1442695040888963407U;
-      sum += static_cast<double>(state_ >> 33 & 0xffff) / 65536 +
-             static_cast<double>(state_ >> 48) / 65536;
-    }
-    return sum;
-  }
-
- private:
-  uint64_t state_ = 1;
-};
 
 }  // namespace
 
@@ -134,9 +118,7 @@ Result<AttentionData> random_data(const Lengths& lengths, int64_t value_dim, Ele
   for (const auto& operand : operands) {
     Result<io::Tensor> tensor = io::Tensor::zeros(type, operand.shape);
     if (!tensor) return tensor.error();
-    const int64_t count = tensor->view().elements();
-    for (int64_t i = 0; i < count; ++i)
-      io::store_double(tensor->view().data, type, i, random.next());
+    random.fill(tensor->view());
     operand.tensor = std::move(*tensor);
     operand.view = operand.tensor.view();
   }

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <string_view>
 
 #include "tools/maskjit/command.h"
 #include "tools/maskjit/console.h"
@@ -20,6 +21,25 @@ extern "C" void on_abort(int) {
   ::_exit(kInternal);
 }
 
+struct Subcommand {
+  std::string_view name;
+  void (*add)(CLI::App&, Action&);
+};
+constexpr Subcommand kSubcommands[] = {
+    {"check", add_check},     {"fmt", add_fmt},   {"show", add_show},   {"explain", add_explain},
+    {"compile", add_compile}, {"run", add_run},   {"bench", add_bench}, {"profile", add_profile},
+    {"pack", add_pack},       {"info", add_info}, {"cache", add_cache},
+};
+
+// Only the one that the first argument names: declaring the options of all takes longer than a
+// kernel takes to come from the cache.
+void add_subcommands(CLI::App& app, Action& action, std::string_view first) {
+  for (const Subcommand& subcommand : kSubcommands) {
+    if (subcommand.name == first) return subcommand.add(app, action);
+  }
+  for (const Subcommand& subcommand : kSubcommands) subcommand.add(app, action);
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Compile attention masks to kernels, look at them and run them", "maskjit");
   app.set_version_flag("--version", MASKJIT_VERSION);
@@ -29,17 +49,7 @@ int run(int argc, char** argv) {
       "error.\n"
       "maskjit SUBCOMMAND --help has examples.");
   Action action;
-  add_check(app, action);
-  add_fmt(app, action);
-  add_show(app, action);
-  add_explain(app, action);
-  add_compile(app, action);
-  add_run(app, action);
-  add_bench(app, action);
-  add_profile(app, action);
-  add_pack(app, action);
-  add_info(app, action);
-  add_cache(app, action);
+  add_subcommands(app, action, argc > 1 ? argv[1] : "");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
