@@ -58,7 +58,6 @@ class DevicePasses final : public llvm::OptPassGate {
         "early-machinelicm",
         "expand-memcmp",
         "load-store-vectorizer",
-        "machine-cse",
         "machine-sink",
         "mergeicmps",
         "nary-reassociate",
