@@ -1,82 +1,19 @@
 #include "runtime/torch/hub.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
-#include <cmath>
+#include <map>
+#include <mutex>
 
 #include <ATen/ops/empty.h>
 #include <c10/util/Exception.h>
 
+#include "runtime/torch/checks.h"
+#include "runtime/torch/hub_program.h"
 #include "runtime/torch/spec_cache.h"
+#include "runtime/torch/view.h"
 
 namespace maskjit::torch::hub {
 namespace {
-
-std::string text_of(double value) {
-  std::array<char, 32> buffer;
-  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr;
-  return {buffer.data(), end};
-}
-
-// The shortest decimals that stand for the share, their point moved by two places: the language
-// takes the number nearest to a percentage.
-std::string percent_of(double share) {
-  std::array<char, 1100> buffer;
-  const auto end =
-      std::to_chars(buffer.data(), buffer.data() + buffer.size(), share, std::chars_format::fixed)
-          .ptr;
-  std::string digits(buffer.data(), end);
-  size_t point = std::min(digits.find('.'), digits.size());
-  if (point < digits.size()) digits.erase(point, 1);
-  point += 2;
-  if (digits.size() <= point) digits.append(point + 1 - digits.size(), '0');
-  digits.insert(point, ".");
-  return digits.substr(std::min(digits.find_first_not_of('0'), point - 1));
-}
-
-std::string size_of(const char* name, const Size& size) {
-  const bool positive = std::visit([](auto number) { return number > 0; }, size);
-  TORCH_CHECK_VALUE(positive, name, " must be > 0, got ",
-                    std::visit([](auto number) { return c10::str(number); }, size));
-  if (const auto* keys = std::get_if<int64_t>(&size)) return std::to_string(*keys);
-  TORCH_CHECK_VALUE(std::isfinite(std::get<double>(size)), name, " must be finite");
-  return percent_of(std::get<double>(size)) + "%";
-}
-
-std::string within(const char* name, double value, bool zero) {
-  const bool fits = value <= 1 && (zero ? value >= 0 : value > 0);
-  TORCH_CHECK_VALUE(fits, name, " must be in range ", zero ? "[0, 1]" : "(0, 1]", ", got ", value);
-  return text_of(value);
-}
-
-std::string stage_of(const MaskerConfig& masker) {
-  struct Visitor {
-    std::string operator()(const Sink& m) {
-      return "sink(" + size_of("sink_size", m.sink_size) + ")";
-    }
-    std::string operator()(const Local& m) {
-      return "local(" + size_of("window_size", m.window_size) + ")";
-    }
-    std::string operator()(const Causal&) { return "causal()"; }
-    std::string operator()(const OracleTopK& m) {
-      return "top_k(" + size_of("heavy_size", m.heavy_size) + ")";
-    }
-    std::string operator()(const OracleTopP& m) {
-      return "top_p(" + within("top_p", m.top_p, true) + ")";
-    }
-    std::string operator()(const RandomSampling& m) {
-      return "random(" + within("sampling_rate", m.sampling_rate, false) + ")";
-    }
-    std::string operator()(const std::string& expression) { return "(" + expression + ")"; }
-  };
-  return std::visit(Visitor(), masker);
-}
-
-bool is_static(const MaskerConfig& masker) {
-  return std::holds_alternative<Sink>(masker) || std::holds_alternative<Local>(masker) ||
-         std::holds_alternative<Causal>(masker) || std::holds_alternative<std::string>(masker);
-}
 
 const CompiledSpec& attention_of(const std::string& mask, bool explicit_mask) {
   const std::string program = c10::str(
@@ -93,8 +30,7 @@ uint64_t draw_seed() {
 struct Call {
   const at::Tensor &queries, &keys, &values, &attention_mask;
   double scaling;
-  double dropout;      // 0 unless training
-  bool draws = false;  // some masker samples
+  double dropout;  // 0 unless training
 };
 
 std::vector<at::Tensor> results(const Call& call, const std::string& spec,
@@ -110,7 +46,6 @@ std::vector<at::Tensor> results(const Call& call, const std::string& spec,
   if (call.dropout > 0) {
     options.dropout = Dropout{draw_seed(), 0, call.dropout, true};
   }
-  if (call.draws) options.sampling.seed = draw_seed();
   if (mask) {
     const std::vector<int64_t> wanted = {call.queries.size(0), call.queries.size(1),
                                          call.queries.size(2), call.keys.size(2)};
@@ -173,31 +108,124 @@ MaskedOutput get_masked_attention_output(bool training, const at::Tensor& querie
   return masked_output(call, spec_of(sparse_mask), sparse_mask, return_attention_weights);
 }
 
-ResearchAttention ResearchAttention::create_from_config(const std::vector<MaskerConfig>& maskers) {
-  const auto samplers = std::count_if(maskers.begin(), maskers.end(), [](const auto& masker) {
-    return std::holds_alternative<RandomSampling>(masker);
-  });
-  TORCH_CHECK_VALUE(samplers <= 1, "Only one sampling masker supported for efficiency; got ",
-                    samplers);
-  const bool all_static = std::all_of(maskers.begin(), maskers.end(), is_static);
-  std::string spec;
-  for (const MaskerConfig& masker : maskers) {
-    if (!spec.empty()) spec += all_static ? " | " : " then ";
-    spec += stage_of(masker);
-  }
-  if (spec.empty()) spec = "full()";
-  (void)attention_of(spec, false);  // what is wrong with it is said here
-  return ResearchAttention(std::move(spec), samplers > 0);
+namespace {
+
+// Tensors of maskers are made in host memory.
+std::map<std::string, at::Tensor> moved(const std::map<std::string, at::Tensor>& tensors,
+                                        c10::Device device) {
+  std::map<std::string, at::Tensor> there;
+  for (const auto& [name, tensor] : tensors) there.emplace(name, tensor.to(device));
+  return there;
 }
+
+}  // namespace
+
+struct ResearchAttention::State {
+  explicit State(const std::vector<MaskerConfig>& configs) {
+    for (const MaskerConfig& config : configs) maskers.emplace_back(config);
+    const auto samplers = std::count_if(maskers.begin(), maskers.end(), [](const Masker& masker) {
+      return masker.traits().is_sampling;
+    });
+    TORCH_CHECK_VALUE(samplers <= 1,
+                      "Only one sampling masker supported for efficiency; consider implementing "
+                      "all sampling logic in one masker: got ",
+                      samplers);
+  }
+
+  bool any(bool Traits::* trait) const {
+    return std::any_of(maskers.begin(), maskers.end(),
+                       [&](const Masker& masker) { return masker.traits().*trait; });
+  }
+
+  // Made at the first call with a layer (where it matters), number of heads and head dimension.
+  const Program& program(const Problem& problem, int64_t kv_len, c10::Device device) const {
+    Problem needed = problem;
+    if (!any(&Traits::needs_layer)) needed.layer.reset();
+    const bool limited = leaves_range(maskers, kv_len);
+    const auto key = std::tuple(needed.heads, needed.head_dim, needed.layer, limited,
+                                static_cast<int>(device.type()), device.index());
+    const std::lock_guard lock(mutex);
+    auto found = made.find(key);
+    if (found == made.end()) {
+      Program program = program_of(maskers, needed, limited);
+      program.tensors = moved(program.tensors, device);
+      found = made.emplace(key, std::move(program)).first;
+    }
+    return found->second;
+  }
+
+  std::vector<Masker> maskers;
+
+ private:
+  using Key = std::tuple<int64_t, int64_t, std::optional<int64_t>, bool, int, c10::DeviceIndex>;
+  mutable std::mutex mutex;
+  mutable std::map<Key, Program> made;
+};
+
+ResearchAttention ResearchAttention::create_from_config(const std::vector<MaskerConfig>& maskers) {
+  return ResearchAttention(std::make_shared<State>(maskers));
+}
+
+std::string ResearchAttention::program(int64_t heads, int64_t head_dim, int64_t kv_len,
+                                       std::optional<int64_t> layer_idx) const {
+  return state_->program({heads, head_dim, layer_idx}, kv_len, at::kCPU).text;
+}
+
+namespace {
+
+// The index of `keys` for a layer: what is kept, extended, or a new one.
+KeyIndex index_of(SparseMetaData& kept, const Program& program, int64_t layer,
+                  const at::Tensor& queries, const at::Tensor& keys) {
+  const auto key = std::pair(program.text, layer);
+  if (const auto found = kept.indexes.find(key); found != kept.indexes.end()) {
+    const at::Tensor rows = with_unit_stride(keys);
+    const Status done = found->second.update(view_of("keys", rows));
+    if (done) return found->second;
+    if (done.error().kind != ErrorKind::InvalidInput) raise(done.error());
+    kept.indexes.erase(found);  // other keys than before: another sequence
+  }
+  Options options;
+  options.tensors = program.tensors;
+  options.sampling.seed = static_cast<uint64_t>(program.seed.value_or(0));
+  KeyIndex index = make_index(find_spec({program.text, "", "", ""}), queries, keys, options);
+  return kept.indexes.emplace(key, std::move(index)).first->second;
+}
+
+}  // namespace
 
 MaskedOutput ResearchAttention::custom_attention(bool training, const at::Tensor& queries,
                                                  const at::Tensor& keys, const at::Tensor& values,
                                                  const at::Tensor& attention_mask, double scaling,
-                                                 double dropout,
-                                                 bool return_attention_weights) const {
-  const Call call = {queries, keys, values, attention_mask, scaling, training ? dropout : 0.0,
-                     draws_};
-  return masked_output(call, spec_, std::nullopt, return_attention_weights);
+                                                 double dropout, SparseMetaData* sparse_meta_data,
+                                                 bool return_attention_weights,
+                                                 std::optional<int64_t> layer_idx) const {
+  (void)get_num_key_value_groups(queries, keys);
+  for (const Masker& masker : state_->maskers) {
+    TORCH_CHECK_VALUE(!masker.traits().needs_meta_data || sparse_meta_data != nullptr,
+                      "sparse_meta_data cannot be None");
+    TORCH_CHECK_VALUE(!masker.traits().needs_layer || layer_idx,
+                      "layer_idx must be provided in kwargs");
+  }
+  const Program& program = state_->program({queries.size(1), queries.size(3), layer_idx},
+                                           keys.size(2), queries.device());
+  Options options;
+  options.attn_mask = attention_mask;
+  options.scale = scaling;
+  options.transposed = true;
+  options.tensors = program.tensors;
+  if (training && dropout > 0) options.dropout = Dropout{draw_seed(), 0, dropout, true};
+  if (state_->any(&Traits::is_sampling)) {
+    options.sampling.seed = program.seed ? static_cast<uint64_t>(*program.seed) : draw_seed();
+  }
+  if (sparse_meta_data != nullptr && layer_idx && state_->any(&Traits::indexes_keys) &&
+      keys.is_cpu()) {
+    options.index = index_of(*sparse_meta_data, program, *layer_idx, queries, keys);
+  }
+  std::vector<ResultKind> kinds = {ResultKind::Output};
+  if (return_attention_weights) kinds.push_back(ResultKind::Weights);
+  std::vector<at::Tensor> results = attention_results(find_spec({program.text, "", "", ""}),
+                                                      queries, keys, values, kinds, options);
+  return {results[0], return_attention_weights ? results[1] : at::Tensor()};
 }
 
 }  // namespace maskjit::torch::hub

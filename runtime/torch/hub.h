@@ -11,12 +11,13 @@
 //
 // Queries [B, H, Lq, D], keys [B, Hkv, Lk, D], values [B, Hkv, Lk, Dv]; attention_mask undefined or
 // [B|1, H|1, Lq|1, >= Lk]; sparse mask [B, H, Lq, Lk], or none: every key.
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
-#include <variant>
 #include <vector>
 
-#include "runtime/torch/attention.h"
+#include "runtime/torch/hub_configs.h"
 
 namespace maskjit::torch::hub {
 
@@ -49,44 +50,34 @@ MASKJIT_TORCH_API MaskedOutput get_masked_attention_output(
     const at::Tensor& attention_mask, double scaling, double dropout,
     const std::optional<Mask>& sparse_mask = {}, bool return_attention_weights = false);
 
-// Keys, or a share of them.
-using Size = std::variant<int64_t, double>;
-struct Sink {
-  Size sink_size;
+// What maskers know of each layer's keys, kept from one call to the next and extended as keys are
+// appended.
+struct SparseMetaData {
+  std::map<std::pair<std::string, int64_t>, KeyIndex> indexes;  // by program and layer
 };
-struct Local {
-  Size window_size;
-};
-struct Causal {};
-struct OracleTopK {
-  Size heavy_size;
-};
-struct OracleTopP {
-  double top_p;
-};
-struct RandomSampling {
-  double sampling_rate;
-};
-// A string is a mask expression of the language.
-using MaskerConfig =
-    std::variant<Sink, Local, Causal, OracleTopK, OracleTopP, RandomSampling, std::string>;
 
-// Attention over the keys that maskers select one after the other; they become one kernel.
+// Attention over the keys that maskers select one after the other; they become one kernel. Copies
+// are the same; calls may come from several threads, if their meta data are different ones.
 class MASKJIT_TORCH_API ResearchAttention {
  public:
   static ResearchAttention create_from_config(const std::vector<MaskerConfig>& maskers);
 
+  // `layer_idx` names the layer. Without meta data or a layer, what maskers know of the keys is
+  // made at each call.
   MaskedOutput custom_attention(bool training, const at::Tensor& queries, const at::Tensor& keys,
                                 const at::Tensor& values, const at::Tensor& attention_mask,
                                 double scaling, double dropout,
-                                bool return_attention_weights = false) const;
-  // The mask as an expression of the language.
-  const std::string& spec() const { return spec_; }
+                                SparseMetaData* sparse_meta_data = nullptr,
+                                bool return_attention_weights = false,
+                                std::optional<int64_t> layer_idx = {}) const;
+  // What is compiled for `heads` query heads of `head_dim` channels, kv_len keys and a layer.
+  std::string program(int64_t heads, int64_t head_dim, int64_t kv_len,
+                      std::optional<int64_t> layer_idx = {}) const;
 
  private:
-  ResearchAttention(std::string spec, bool draws) : spec_(std::move(spec)), draws_(draws) {}
-  std::string spec_;
-  bool draws_;  // with a seed from torch's generator at each call
+  struct State;
+  explicit ResearchAttention(std::shared_ptr<State> state) : state_(std::move(state)) {}
+  std::shared_ptr<State> state_;
 };
 
 }  // namespace maskjit::torch::hub

@@ -71,8 +71,8 @@ TEST(TorchCuda, TheStreamIsTheCurrentOneOfTheDevice) {
 
 TEST(TorchCuda, Hub) {
   const Tensors t, there = t.to(kCuda);
-  const auto attention =
-      hub::ResearchAttention::create_from_config({hub::Sink{int64_t{4}}, hub::Local{0.2}});
+  const auto attention = hub::ResearchAttention::create_from_config(
+      {hub::SinkMaskerConfig{int64_t{4}}, hub::LocalMaskerConfig{0.2}});
   const auto call = [&](const Tensors& tensors) {
     return attention
         .custom_attention(false, tensors.query, tensors.key, tensors.value, {}, 0.25, 0.0)

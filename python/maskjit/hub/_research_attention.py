@@ -100,7 +100,7 @@ class ResearchAttention:
                 raise ValueError("sparse_meta_data cannot be None")
             if masker.needs_layer and "layer_idx" not in kwargs:
                 raise ValueError("layer_idx must be provided in kwargs")
-        program, attn = self._compiled(queries.shape[1], queries.shape[3], keys.shape[2], kwargs.get("layer_idx"))
+        program, attn = self._compiled(queries, keys.shape[2], kwargs.get("layer_idx"))
         got = attn.results(
             queries,
             keys,
@@ -124,6 +124,8 @@ class ResearchAttention:
     ) -> KeyIndex | None:
         if meta_data is None or layer_idx is None or not any(masker.indexes_keys for masker in self._configs):
             return None
+        if keys.device.type != "cpu":  # an index is one of keys in host memory
+            return None
         kept = meta_data.setdefault("maskjit_index", {})
         index = kept.get((program.text, layer_idx))
         if index is not None:
@@ -136,14 +138,17 @@ class ResearchAttention:
         kept[program.text, layer_idx] = index
         return index
 
-    def _compiled(self, heads: int, head_dim: int, kv_len: int, layer_idx: Any) -> tuple[Program, Attention]:
+    def _compiled(self, queries: Tensor, kv_len: int, layer_idx: Any) -> tuple[Program, Attention]:
         # Of layers, only where it matters; of the number of keys, what the program depends on.
         layer = layer_idx if any(masker.needs_layer for masker in self._configs) else None
-        key = (heads, head_dim, layer, leaves_range(self.maskers, kv_len))
+        heads, head_dim, device = queries.shape[1], queries.shape[3], queries.device
+        key = (heads, head_dim, layer, leaves_range(self.maskers, kv_len), device)
         made = self._made.get(key)
         if made is None:
             with self._making:
                 program = self.program(heads, head_dim, kv_len, layer)
+                there = {name: tensor.to(device) for name, tensor in program.tensors.items()}
+                program = dataclasses.replace(program, tensors=there)
                 made = self._made.setdefault(key, (program, compile(program.text)))
         return made
 
