@@ -46,8 +46,10 @@ class Case:
     heads: int = 1
     kv_heads: int = 1
     batch: int = 1
-    #: "masks", "gqa", "heads", "decode"
+    #: "masks", "gqa", "heads", "decode", "cliffs", "tiny"
     group: str = "masks"
+    #: Rows of all heads lie together: [batch, length, heads, dim] in memory.
+    strided: bool = False
     #: Measured under --quick.
     quick: bool = False
 
@@ -56,13 +58,15 @@ class Case:
         length = f"{_short(self.kv_len)}" if self.q_len == self.kv_len else f"{self.q_len}x{_short(self.kv_len)}"
         heads = f"{self.heads}h" if self.heads == self.kv_heads else f"{self.heads}h/{self.kv_heads}"
         batch = f"{self.batch}b " if self.batch > 1 else ""
-        return f"{self.mask.name} {length} {self.dtype} D{self.dim} {batch}{heads}"
+        return f"{self.mask.name} {length} {self.dtype} D{self.dim} {batch}{heads}{' strided' if self.strided else ''}"
 
     def operands(self) -> tuple[Tensor, Tensor, Tensor]:
         generator = torch.Generator().manual_seed(20261122)
 
         def normal(heads: int, length: int) -> Tensor:
-            return torch.randn(self.batch, heads, length, self.dim, generator=generator).to(DTYPES[self.dtype])
+            shape = (self.batch, length, heads, self.dim) if self.strided else (self.batch, heads, length, self.dim)
+            x = torch.randn(shape, generator=generator).to(DTYPES[self.dtype])
+            return x.transpose(1, 2) if self.strided else x
 
         return normal(self.heads, self.q_len), normal(self.kv_heads, self.kv_len), normal(self.kv_heads, self.kv_len)
 
@@ -174,4 +178,12 @@ def all_cases() -> list[Case]:
     for batch, heads in ((1, 1), (1, 2), (2, 4), (2, 16)):
         for dtype, dim in (("f32", 64), ("bf16", 128)):
             cases.append(Case(CAUSAL, 1024, 1024, dtype, dim, heads, heads, batch, group="heads"))
+    # Beside causal 1k with 8 heads.
+    for dtype, dim in (("f32", 64), ("bf16", 128)):
+        for length in (1023, 1025):
+            cases.append(Case(CAUSAL, length, length, dtype, dim, 8, 8, group="cliffs"))
+        cases.append(Case(CAUSAL, 1024, 1024, dtype, 80, 8, 8, group="cliffs"))
+        cases.append(Case(CAUSAL, 1024, 1024, dtype, dim, 8, 8, group="cliffs", strided=True))
+        for rows in (1, 8, 64):
+            cases.append(Case(DENSE, rows, 64, dtype, dim, group="tiny"))
     return cases

@@ -11,6 +11,8 @@ GROUPS = {
     "gqa": "Grouped heads",
     "heads": "Batches and heads (causal, 1k)",
     "decode": "Decode: one query",
+    "cliffs": "Off the tile, D 80, heads beside each other in memory",
+    "tiny": "A few rows",
 }
 
 
