@@ -30,6 +30,17 @@ def _without_host_tensors(
     return mode.__torch_dispatch__(func, types, args, kwargs or {})
 
 
+def _update_of_host_memory(
+    mode: FakeTensorMode, func: torch._ops.OpOverload, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any] | None
+) -> Any:
+    given = {**dict(zip(("index", "keys", "unchanged"), args)), **(kwargs or {})}
+    if given["keys"].device.type != "cpu":
+        with mode:
+            given["keys"] = torch.empty(given["keys"].shape, dtype=given["keys"].dtype, device="cpu")
+    return mode.__torch_dispatch__(func, types, (), given)
+
+
 def register() -> None:
     for name in ("maskjit::attention", "maskjit::attention_results"):
         torch.library.register_torch_dispatch(name, FakeTensorMode, _without_host_tensors)
+    torch.library.register_torch_dispatch("maskjit::update_index", FakeTensorMode, _update_of_host_memory)

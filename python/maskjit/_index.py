@@ -24,7 +24,8 @@ class KeyIndex:
         index.update(longer_key)            # after keys were appended
 
     However keys arrive, the index is bit for bit the one that is made of all of them at once. `Attention.key_index` makes
-    it; torch.compile traces through updates and the calls after them.
+    it; torch.compile traces through updates and the calls after them. It is kept in host memory; keys on a GPU are copied
+    there by each update.
     """
 
     _held: Any

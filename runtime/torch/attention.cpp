@@ -178,8 +178,18 @@ std::vector<at::Tensor> attention_results(const CompiledSpec& spec, const at::Te
 
 KeyIndex make_index(const CompiledSpec& spec, const at::Tensor& query, const at::Tensor& key,
                     const Options& options) {
-  const Operands operands(spec, query, key, key, options);
-  Result<KeyIndex> index = spec.on(query.device()).make_index(operands.inputs);
+  check_operand("query", query, query);
+  check_operand("key", key, query);
+  check_device("query", query);
+  // An index is one of keys in host memory, wherever it is used.
+  Options on_host = options;
+  for (auto& [name, tensor] : on_host.tensors) {
+    check_operand(name.c_str(), tensor, query);
+    tensor = tensor.cpu();
+  }
+  const at::Tensor rows = key.cpu();
+  const Operands operands(spec, query.cpu(), rows, rows, on_host);
+  Result<KeyIndex> index = spec.on(at::kCPU).make_index(operands.inputs);
   if (!index) raise(index.error());
   return std::move(*index);
 }

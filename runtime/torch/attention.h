@@ -99,7 +99,7 @@ MASKJIT_TORCH_API std::vector<at::Tensor> attention_results(
 
 // An index of `key` for the spec's selectors, to be given to calls and updated as keys are
 // appended. Of the options, tensors and sampling.seed matter. Of the query, its type and number of
-// heads.
+// heads. Of a device's keys a copy in host memory is indexed.
 MASKJIT_TORCH_API KeyIndex make_index(const CompiledSpec& spec, const at::Tensor& query,
                                       const at::Tensor& key, const Options& options = {});
 

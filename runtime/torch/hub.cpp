@@ -178,7 +178,7 @@ KeyIndex index_of(SparseMetaData& kept, const Program& program, int64_t layer,
                   const at::Tensor& queries, const at::Tensor& keys) {
   const auto key = std::pair(program.text, layer);
   if (const auto found = kept.indexes.find(key); found != kept.indexes.end()) {
-    const at::Tensor rows = with_unit_stride(keys);
+    const at::Tensor rows = with_unit_stride(keys.cpu());
     const Status done = found->second.update(view_of("keys", rows));
     if (done) return found->second;
     if (done.error().kind != ErrorKind::InvalidInput) raise(done.error());
@@ -217,8 +217,7 @@ MaskedOutput ResearchAttention::custom_attention(bool training, const at::Tensor
   if (state_->any(&Traits::is_sampling)) {
     options.sampling.seed = program.seed ? static_cast<uint64_t>(*program.seed) : draw_seed();
   }
-  if (sparse_meta_data != nullptr && layer_idx && state_->any(&Traits::indexes_keys) &&
-      keys.is_cpu()) {
+  if (sparse_meta_data != nullptr && layer_idx && state_->any(&Traits::indexes_keys)) {
     options.index = index_of(*sparse_meta_data, program, *layer_idx, queries, keys);
   }
   std::vector<ResultKind> kinds = {ResultKind::Output};

@@ -129,9 +129,9 @@ void update_index(const Tensor& handle, const Tensor& keys, std::optional<int64_
   lock.unlock();
   TORCH_CHECK_VALUE(keys.defined() && keys.layout() == at::kStrided,
                     "keys are not a strided tensor");
-  check_on_cpu("keys", keys, "an index reads keys in host memory");
   check_no_grad("keys", keys);
-  const Tensor rows = with_unit_stride(keys);
+  check_device("keys", keys);
+  const Tensor rows = with_unit_stride(keys.cpu());
   const Status done = index.update(view_of("keys", rows), unchanged.value_or(INT64_MAX));
   lock.lock();
   static_cast<int64_t*>(handle.mutable_data_ptr())[handle.stride(0)] = ++find(all, number).updates;

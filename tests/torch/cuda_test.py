@@ -197,32 +197,42 @@ class Results(unittest.TestCase):
         assert_close(self, got.cpu(), want[0].double())
         assert_close(self, weights.cpu(), want[1].double())
 
-    def test_selectors_are_as_on_the_cpu_or_refused(self):
-        tensors = operands(batch=1, q_len=1, kv_len=60)
+    def test_selectors_are_as_on_the_cpu(self):
+        query, key, value = tensors = operands(batch=1, q_len=1, kv_len=60)
         on_gpu = there(*tensors)
-        table = torch.arange(8, dtype=torch.int32).expand(4, 8)
-        for text, given in (
-            ("sink(4) then top_k(8)", {}),
-            ("sink(4) then top_k(16, by = page_bound(8))", {}),
-            (
-                "attention main(t: tensor<i32>[num_heads, 8]) { mask sink(4) then top_k(8, by = channels(t)) }",
-                {"t": table},
-            ),
-            ("sink(4) then random(0.3)", {"sampling": maskjit.Sampling(seed=3, offset=1)}),
+        table = torch.arange(8, dtype=torch.int32).repeat(4, 1)
+        channels = "attention main(t: tensor<i32>[num_heads, 8]) { mask sink(4) then top_k(8, by = channels(t)) }"
+        for text, given, indexed in (
+            ("sink(4) then top_k(8)", {}, False),
+            ("sink(4) then top_k(16, by = page_bound(8))", {}, True),
+            (channels, {"t": table}, True),
+            ("sink(4) then random(0.3)", {"sampling": maskjit.Sampling(seed=3, offset=1)}, False),
         ):
             with self.subTest(text=text):
                 attn = maskjit.compile(text)
                 moved = {name: there(t)[0] if isinstance(t, torch.Tensor) else t for name, t in given.items()}
-                try:
-                    out = attn(*on_gpu, **moved)
-                except NotImplementedError as error:
-                    self.assertRegex(str(error), "select|sequence|stage")
-                else:
-                    assert_close(self, out.cpu(), attn(*tensors, **given).double())
-                try:
-                    attn.key_index(*on_gpu[:2], **{k: v for k, v in moved.items() if k == "t"})
-                except (NotImplementedError, ValueError) as error:
-                    self.assertRegex(str(error), "host memory|no selector|needs no index|nothing")
+                want = attn(*tensors, **given).double()
+                assert_close(self, attn(*on_gpu, **moved).cpu(), want)
+                if not indexed:
+                    continue
+                first = on_gpu[1][:, :, :50]
+                index = attn.key_index(on_gpu[0], first, **moved)
+                index.update(on_gpu[1])
+                self.assertEqual(len(index), 60)
+                assert_close(self, attn(*on_gpu, index=index, **moved).cpu(), want)
+
+    def test_selectors_of_the_hub(self):
+        tensors = operands(batch=1, q_len=1, kv_len=60)
+        on_gpu = there(*tensors)
+        quest = hub.create_from_config(
+            hub.ResearchAttentionConfig([hub.SinkMaskerConfig(4), hub.QuestTopKMaskerConfig(16, 8)])
+        )
+        meta_data = {}
+        for _ in range(2):
+            got = quest.custom_attention(None, *on_gpu, None, 0.2, 0.0, meta_data, layer_idx=0)[0]
+            want = quest.custom_attention(None, *tensors, None, 0.2, 0.0, {}, layer_idx=0)[0]
+            assert_close(self, got.cpu(), want.double())
+        self.assertEqual(len(meta_data["maskjit_index"]), 1)
 
 
 class Placement(unittest.TestCase):
@@ -256,12 +266,6 @@ class Placement(unittest.TestCase):
         ):
             with self.subTest(text), self.assertRaisesRegex(ValueError, text):
                 call()
-
-    def test_an_index_of_the_host_takes_keys_of_the_host(self):
-        query, key, _ = operands(batch=1, q_len=1, kv_len=60)
-        index = maskjit.compile("top_k(8, by = page_bound(8))").key_index(query, key)
-        with self.assertRaisesRegex(NotImplementedError, "keys is on cuda:0; cpu is needed: an index reads keys"):
-            index.update(there(key)[0])
 
     def test_gradients_are_refused(self):
         query, key, value = there(*operands(batch=1, q_len=20, kv_len=40))
@@ -347,6 +351,18 @@ class Tracing(unittest.TestCase):
 
         compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
         self.assertTrue(torch.equal(compiled(*on_gpu, mask).cpu(), model(*on_gpu, mask).cpu()))
+
+    def test_compile_with_an_index(self):
+        query, key, value = there(*operands(batch=1, q_len=1, kv_len=60))
+        attn = maskjit.compile("sink(4) then top_k(16, by = page_bound(8))")
+        index = attn.key_index(query, key[:, :, :40])
+
+        def step(query, key, value):
+            index.update(key)
+            return attn(query, key, value, index=index)
+
+        compiled = torch.compile(step, backend="aot_eager", fullgraph=True)
+        self.assertTrue(torch.equal(compiled(query, key, value).cpu(), attn(query, key, value).cpu()))
 
 
 class OnAGpu(unittest.TestCase):

@@ -124,8 +124,6 @@ class ResearchAttention:
     ) -> KeyIndex | None:
         if meta_data is None or layer_idx is None or not any(masker.indexes_keys for masker in self._configs):
             return None
-        if keys.device.type != "cpu":  # an index is one of keys in host memory
-            return None
         kept = meta_data.setdefault("maskjit_index", {})
         index = kept.get((program.text, layer_idx))
         if index is not None:
