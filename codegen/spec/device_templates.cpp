@@ -225,6 +225,7 @@ void plan_selection(const KernelSpec& spec, const LaunchShape& shape, int multip
   const int64_t blocks =
       std::min(rows, std::max<int64_t>(1, multiprocessors) * kBlocksPerMultiprocessor);
   plan.words = static_cast<int32_t>(mj::set_words(shape.kv_len));
+  plan.query_count = static_cast<int32_t>(shape.q_len);
   // Sums of a power of two more keys than there are fit 63 bits.
   plan.mass_shift =
       std::min(40, 62 - static_cast<int>(std::bit_width(static_cast<uint64_t>(shape.kv_len))));
@@ -317,6 +318,15 @@ DeviceLaunch device_launch(const KernelSpec& spec, const LaunchShape& shape, int
   return launch;
 }
 
+int64_t queries_a_round(const KernelSpec& spec, const LaunchShape& shape, int64_t set_bytes) {
+  if (spec.template_name != kSelectForwardName) return shape.q_len;
+  const int64_t of_query =
+      shape.batch_size * shape.num_heads * spec.key_sets * mj::set_words(shape.kv_len) * 4;
+  const int64_t tiles =
+      std::max<int64_t>(1, set_bytes / std::max<int64_t>(1, of_query) / spec.tile_q);
+  return std::min(shape.q_len, tiles * spec.tile_q);
+}
+
 std::string describe(const DeviceLaunch& launch) {
   std::string text;
   for (int i = 0; i < launch.step_count; ++i) {
@@ -329,11 +339,13 @@ std::string describe(const DeviceLaunch& launch) {
   return text;
 }
 
-size_t place(const DeviceLaunch& launch, uint64_t workspace, MjSelectArgs& args) {
+size_t place(const DeviceLaunch& launch, uint64_t workspace, int64_t first_query,
+             MjSelectArgs& args) {
   args.device.splits = launch.splits;
   args.device.workspace = reinterpret_cast<void*>(launch.workspace_bytes > 0 ? workspace : 0);
   if (!launch.selects) return sizeof(MjDeviceArgs);
   args.plan = launch.plan;
+  args.plan.first_query = static_cast<int32_t>(first_query);
   const auto add = [&](auto*& address) {
     address = reinterpret_cast<std::remove_reference_t<decltype(address)>>(
         workspace + reinterpret_cast<uint64_t>(address));

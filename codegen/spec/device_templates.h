@@ -39,6 +39,13 @@ struct DeviceLaunch {
 // `multiprocessors`: of the device, at least 1; more of them split the keys of few rows further.
 DeviceLaunch device_launch(const KernelSpec& spec, const LaunchShape& shape, int multiprocessors);
 
+// Long prefills of sequences run in rounds of so many queries, so that the sets of their rows, a
+// bit a candidate, take `set_bytes` at most (or what one tile of queries needs). Each round is a
+// launch of its own, of a shape with the round's queries, in the same workspace: that of the first
+// one. Of anything else all queries.
+int64_t queries_a_round(const KernelSpec& spec, const LaunchShape& shape,
+                        int64_t set_bytes = int64_t{256} << 20);
+
 // The kernels in order, one a line, and what passes between them:
 //   mj_select     108 blocks of 512 threads, 9216 bytes of shared memory
 //   mj_attention  864 blocks of 128 threads, 73984 bytes of shared memory
@@ -47,7 +54,9 @@ std::string describe(const DeviceLaunch& launch);
 
 // What the kernels of a launch have for their parameter, of args.device.attention and, for
 // sequences, its stages (whose scorers point to device memory): fills in the rest, with the
-// workspace at this address. The bytes to pass are the first of `args`.
-size_t place(const DeviceLaunch& launch, uint64_t workspace, MjSelectArgs& args);
+// workspace at this address, for the round that begins with `first_query`. The bytes to pass are
+// the first of `args`.
+size_t place(const DeviceLaunch& launch, uint64_t workspace, int64_t first_query,
+             MjSelectArgs& args);
 
 }  // namespace maskjit::codegen

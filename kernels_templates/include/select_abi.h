@@ -38,6 +38,8 @@ struct MjSelectPlan {
   int32_t tile_words;
   int32_t mass_shift;       // sums of u are multiples of 2^-mass_shift
   int32_t prepared_shared;  // bytes of a prepared query in shared memory; 0: in temporary memory
+  // The queries of this round: rows above are [batch, num_heads, query_count].
+  int32_t first_query, query_count;
 };
 
 struct MjSelectArgs {

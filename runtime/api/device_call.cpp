@@ -20,15 +20,12 @@ namespace {
 using device::Device;
 using device::Stream;
 
-codegen::DeviceLaunch device_launch(const Device& device, const codegen::KernelSpec& spec,
-                                    const plan::Launch& launch) {
+codegen::LaunchShape shape_of(const plan::Launch& launch) {
   const MjAttentionArgs& args = launch.args;
   int64_t prepared = 0;
   for (const MjStage& stage : launch.stages)
     prepared = std::max(prepared, stage.scorer.scratch_bytes);
-  return codegen::device_launch(
-      spec, {args.batch_size, args.num_heads, args.num_kv_heads, args.q_len, args.kv_len, prepared},
-      device.limits().multiprocessors);
+  return {args.batch_size, args.num_heads, args.num_kv_heads, args.q_len, args.kv_len, prepared};
 }
 
 bool is_floating(ElementType type) {
@@ -106,12 +103,32 @@ Status stage_index(Staging& staging, plan::Launch& launch) {
   return Done{};
 }
 
+Status launch_steps(Device& device, const Prepared& prepared, const codegen::DeviceLaunch& launch,
+                    std::span<const std::byte> parameters, Stream stream) {
+  const auto& kernel = static_cast<const device::CompiledKernel&>(*prepared.kernel->code);
+  for (int i = 0; i < launch.step_count; ++i) {
+    const codegen::DeviceStep& step = launch.steps[static_cast<size_t>(i)];
+    if (step.blocks <= 0) continue;
+    if (step.blocks > std::numeric_limits<int32_t>::max()) {
+      return Error{
+          ErrorKind::Unsupported,
+          fmt::format("{} blocks of {}: a launch has at most 2^31 - 1", step.blocks, step.entry)};
+    }
+    const Status done = device.launch(
+        kernel,
+        {step.entry, static_cast<uint32_t>(step.blocks), static_cast<uint32_t>(step.threads),
+         static_cast<uint32_t>(step.shared_memory)},
+        parameters, stream);
+    if (!done) return done;
+  }
+  return Done{};
+}
+
 // The kernels of a launch whose addresses are all of the device. Allocates nothing but a workspace,
 // in the stream's order.
 Status launch_kernels(const AttentionState& attention, const Prepared& prepared,
                       const plan::Launch& launch, Stream stream) {
   Device& device = *attention.engine->device;
-  const codegen::DeviceLaunch plan = device_launch(device, prepared.spec, launch);
   MASKJIT_CHECK(launch.scalars.size() <= mj_max_device_scalars &&
                     launch.tensors.size() <= mj_max_device_tensors,
                 "a template supports more than a launch holds");
@@ -123,28 +140,22 @@ Status launch_kernels(const AttentionState& attention, const Prepared& prepared,
   std::copy(launch.scalars.begin(), launch.scalars.end(), args.device.scalars);
   std::copy(launch.tensors.begin(), launch.tensors.end(), args.device.tensors);
   std::copy(launch.stages.begin(), launch.stages.end(), args.stages);
+  codegen::LaunchShape shape = shape_of(launch);
+  const int64_t queries = codegen::queries_a_round(prepared.spec, shape);
   device::Buffer workspace;
-  if (plan.workspace_bytes > 0) {
-    Result<device::Buffer> buffer =
-        device.allocate(static_cast<uint64_t>(plan.workspace_bytes), stream, "workspace");
-    if (!buffer) return buffer.error();
-    workspace = std::move(*buffer);
-  }
-  const size_t bytes = codegen::place(plan, workspace.address(), args);
-  const auto& kernel = static_cast<const device::CompiledKernel&>(*prepared.kernel->code);
-  for (int i = 0; i < plan.step_count; ++i) {
-    const codegen::DeviceStep& step = plan.steps[static_cast<size_t>(i)];
-    if (step.blocks <= 0) continue;
-    if (step.blocks > std::numeric_limits<int32_t>::max()) {
-      return Error{
-          ErrorKind::Unsupported,
-          fmt::format("{} blocks of {}: a launch has at most 2^31 - 1", step.blocks, step.entry)};
+  for (int64_t first = 0; first < launch.args.q_len; first += queries) {
+    shape.q_len = std::min(queries, launch.args.q_len - first);
+    const codegen::DeviceLaunch round =
+        codegen::device_launch(prepared.spec, shape, device.limits().multiprocessors);
+    if (first == 0 && round.workspace_bytes > 0) {
+      Result<device::Buffer> buffer =
+          device.allocate(static_cast<uint64_t>(round.workspace_bytes), stream, "workspace");
+      if (!buffer) return buffer.error();
+      workspace = std::move(*buffer);
     }
-    const Status done = device.launch(
-        kernel,
-        {step.entry, static_cast<uint32_t>(step.blocks), static_cast<uint32_t>(step.threads),
-         static_cast<uint32_t>(step.shared_memory)},
-        std::as_bytes(std::span(&args, 1)).first(bytes), stream);
+    const size_t bytes = codegen::place(round, workspace.address(), first, args);
+    const Status done = launch_steps(device, prepared, round,
+                                     std::as_bytes(std::span(&args, 1)).first(bytes), stream);
     if (!done) return done;
   }
   return Done{};
@@ -364,9 +375,15 @@ Status run_on_device(const AttentionState& attention, const AttentionInputs& inp
 
 int64_t count_blocks(const EngineState& engine, const codegen::KernelSpec& spec,
                      const plan::Launch& launch) {
-  const codegen::DeviceLaunch steps = device_launch(*engine.device, spec, launch);
+  codegen::LaunchShape shape = shape_of(launch);
+  const int64_t queries = codegen::queries_a_round(spec, shape);
   int64_t blocks = 0;
-  for (int i = 0; i < steps.step_count; ++i) blocks += steps.steps[static_cast<size_t>(i)].blocks;
+  for (int64_t first = 0; first < launch.args.q_len; first += queries) {
+    shape.q_len = std::min(queries, launch.args.q_len - first);
+    const codegen::DeviceLaunch round =
+        codegen::device_launch(spec, shape, engine.device->limits().multiprocessors);
+    for (int i = 0; i < round.step_count; ++i) blocks += round.steps[static_cast<size_t>(i)].blocks;
+  }
   return blocks;
 }
 

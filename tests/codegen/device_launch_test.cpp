@@ -180,7 +180,7 @@ TEST(DeviceLaunch, OfASequenceIsSeveralKernels) {
 
   // What place() gives addresses to lies in the workspace, in order and without overlap.
   MjSelectArgs args = {};
-  EXPECT_EQ(place(many, 1 << 20, args), sizeof(MjSelectArgs));
+  EXPECT_EQ(place(many, 1 << 20, 0, args), sizeof(MjSelectArgs));
   const auto at = [&](const void* address) {
     return reinterpret_cast<int64_t>(address) - (1 << 20);
   };
@@ -191,8 +191,22 @@ TEST(DeviceLaunch, OfASequenceIsSeveralKernels) {
             many.steps[0].blocks * many.plan.temporary_bytes);
   EXPECT_GE(many.workspace_bytes - at(args.plan.tiles), 2 * 8 * 3 * 4);
   EXPECT_EQ(
-      place(device_launch(*select(problem_of(MJ_BF16, 128, false)).spec, shape, 108), 0, args),
+      place(device_launch(*select(problem_of(MJ_BF16, 128, false)).spec, shape, 108), 0, 0, args),
       sizeof(MjDeviceArgs));
+}
+
+// Sets of 256 MiB at most: whole tiles of queries a round.
+TEST(DeviceLaunch, LongPrefillsOfSequencesRunInRounds) {
+  const char* source = "attention main() { mask causal() & top_k(10%) }";
+  const KernelSpec spec = *select(problem_of(MJ_BF16, 128, false), "sm_80", source).spec;
+  EXPECT_EQ(queries_a_round(spec, {1, 32, 8, 4096, 4096}), 4096);
+  const int64_t queries = queries_a_round(spec, {1, 32, 8, 131072, 131072});
+  EXPECT_EQ(queries, 512);  // of 16 KiB a row and head
+  EXPECT_LE(device_launch(spec, {1, 32, 8, queries, 131072}, 108).workspace_bytes,
+            int64_t{300} << 20);
+  EXPECT_EQ(queries_a_round(spec, {1, 32, 8, 300, 4096}, 1), spec.tile_q);
+  const KernelSpec decode = *select(problem_of(MJ_BF16, 128, true), "sm_80", source).spec;
+  EXPECT_EQ(queries_a_round(decode, {64, 32, 32, 1, 1 << 20}, 1), 1);
 }
 
 // A query that was prepared goes to shared memory where it fits.

@@ -91,7 +91,7 @@ class CudaExecutor final : public Executor {
       if (!address) return address.error();
       workspace = *address;
     }
-    const size_t parameter_bytes = codegen::place(plan, workspace, device_args);
+    const size_t parameter_bytes = codegen::place(plan, workspace, 0, device_args);
     for (int i = 0; i < plan.step_count; ++i) {
       const codegen::DeviceStep& step = plan.steps[static_cast<size_t>(i)];
       const Status done = gpu_device.launch(

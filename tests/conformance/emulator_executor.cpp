@@ -66,7 +66,7 @@ class EmulatorExecutor final : public Executor {
 
 Results run_on_emulator(const Problem& problem, const codegen::KernelSpec& spec,
                         const codegen::Target& target, int multiprocessors,
-                        emulator::Report& report) {
+                        emulator::Report& report, int64_t set_bytes) {
   const auto compiled = codegen::compile(problem.program(), problem.tiles(), spec, target);
   if (const auto* error = std::get_if<codegen::CompileError>(&compiled)) {
     ADD_FAILURE() << error->message;
@@ -80,8 +80,8 @@ Results run_on_emulator(const Problem& problem, const codegen::KernelSpec& spec,
   const auto& module = std::get<emulator::Module>(parsed);
   return problem.launch([&](const MjAttentionArgs& args, const std::vector<Buffer>& buffers) {
     const ProblemDescription& d = problem.description();
-    const codegen::DeviceLaunch launch = codegen::device_launch(
-        spec, {d.batch, d.num_heads, d.num_kv_heads, d.q_len, d.kv_len}, multiprocessors);
+    codegen::LaunchShape shape = {d.batch, d.num_heads, d.num_kv_heads, d.q_len, d.kv_len};
+    const int64_t queries = codegen::queries_a_round(spec, shape, set_bytes);
     emulator::Memory memory;
     AddressMap map;
     for (const Buffer& buffer : buffers) {
@@ -90,23 +90,27 @@ Results run_on_emulator(const Problem& problem, const codegen::KernelSpec& spec,
     }
     MjSelectArgs device = translate(problem, args, map);
     uint64_t workspace = 0;
-    if (launch.workspace_bytes > 0) {
-      workspace = memory.allocate(static_cast<uint64_t>(launch.workspace_bytes),
-                                  {.name = "workspace", .check_initialised = true});
-    }
-    const size_t bytes = codegen::place(launch, workspace, device);
-    for (int i = 0; i < launch.step_count; ++i) {
-      const codegen::DeviceStep& step = launch.steps[static_cast<size_t>(i)];
-      const emulator::LaunchConfig config{
-          .grid = {static_cast<uint32_t>(step.blocks), 1, 1},
-          .block = {static_cast<uint32_t>(step.threads), 1, 1},
-          .dynamic_shared_bytes = static_cast<uint64_t>(step.shared_memory),
-          .params = std::as_bytes(std::span(&device, 1)).first(bytes)};
-      const emulator::Report of_step =
-          emulator::launch(module, memory, step.entry, config, {.seed = d.seed});
-      add(of_step.counts, report.counts);
-      report.fault = of_step.fault;
-      if (!report.ok()) return;
+    for (int64_t first = 0; first < d.q_len; first += queries) {
+      shape.q_len = std::min(queries, d.q_len - first);
+      const codegen::DeviceLaunch launch = codegen::device_launch(spec, shape, multiprocessors);
+      if (first == 0 && launch.workspace_bytes > 0) {
+        workspace = memory.allocate(static_cast<uint64_t>(launch.workspace_bytes),
+                                    {.name = "workspace", .check_initialised = true});
+      }
+      const size_t bytes = codegen::place(launch, workspace, first, device);
+      for (int i = 0; i < launch.step_count; ++i) {
+        const codegen::DeviceStep& step = launch.steps[static_cast<size_t>(i)];
+        const emulator::LaunchConfig config{
+            .grid = {static_cast<uint32_t>(step.blocks), 1, 1},
+            .block = {static_cast<uint32_t>(step.threads), 1, 1},
+            .dynamic_shared_bytes = static_cast<uint64_t>(step.shared_memory),
+            .params = std::as_bytes(std::span(&device, 1)).first(bytes)};
+        const emulator::Report of_step =
+            emulator::launch(module, memory, step.entry, config, {.seed = d.seed});
+        add(of_step.counts, report.counts);
+        report.fault = of_step.fault;
+        if (!report.ok()) return;
+      }
     }
   });
 }

@@ -118,7 +118,15 @@ std::string launch_of(const KernelChoice& choice, const Lengths& lengths) {
   shape.num_kv_heads = lengths.kv_heads == 0 ? lengths.heads : lengths.kv_heads;
   shape.q_len = lengths.q_len == 0 ? lengths.kv_len : lengths.q_len;
   shape.kv_len = lengths.kv_len;
-  return codegen::describe(codegen::device_launch(choice.spec, shape, kMultiprocessors));
+  const int64_t all = shape.q_len;
+  shape.q_len = codegen::queries_a_round(choice.spec, shape);
+  std::string text =
+      codegen::describe(codegen::device_launch(choice.spec, shape, kMultiprocessors));
+  if (shape.q_len < all) {
+    text += fmt::format("{:<13} {}, of {} queries each\n", "rounds",
+                        (all + shape.q_len - 1) / shape.q_len, shape.q_len);
+  }
+  return text;
 }
 
 }  // namespace maskjit::cli

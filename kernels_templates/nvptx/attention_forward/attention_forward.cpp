@@ -29,7 +29,8 @@ struct MaskedTiles {
 extern "C" MJ_KERNEL void mj_attention(const MjDeviceArgs device_args) {
   using namespace mj;
   const MjAttentionArgs* args = &device_args.attention;
-  run_forward<MaskedTiles>(args, [&](const QueryBlock& block) __attribute__((always_inline)) {
+  const QueryRange all = {0, static_cast<int>(args->q_len)};
+  run_forward<MaskedTiles>(args, all, [&](const QueryBlock& block) __attribute__((always_inline)) {
     return MaskedTiles{args, block, key_tiles(args, block)};
   });
 }

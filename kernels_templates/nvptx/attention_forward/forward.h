@@ -156,30 +156,34 @@ MJ_INLINE void write_results(const MjAttentionArgs* args, const QueryBlock& bloc
   write_rows(args, block, own, lane, warp, o, state);
 }
 
+// The queries that a launch computes, of each head.
+struct QueryRange {
+  int first, end;
+};
+
 // The last query blocks first: under causal masks they are the heavy ones.
-MJ_INLINE QueryBlock block_of(const MjAttentionArgs* args, int index) {
+MJ_INLINE QueryBlock block_of(const MjAttentionArgs* args, QueryRange queries, int index) {
   const int num_heads = static_cast<int>(args->num_heads);
   const int heads = static_cast<int>(args->batch_size) * num_heads;
-  const int q_len = static_cast<int>(args->q_len);
-  const int query_blocks = (q_len + mj_tile_q - 1) / mj_tile_q;
+  const int query_blocks = (queries.end - queries.first + mj_tile_q - 1) / mj_tile_q;
   QueryBlock block;
   block.batch = index % heads / num_heads;
   block.head = index % num_heads;
   block.heads = 1;
   block.kv_head = block.head / (num_heads / static_cast<int>(args->num_kv_heads));
-  block.query = (query_blocks - 1 - index / heads) * mj_tile_q;
-  block.queries = smaller(q_len - block.query, mj_tile_q);
+  block.query = queries.first + (query_blocks - 1 - index / heads) * mj_tile_q;
+  block.queries = smaller(queries.end - block.query, mj_tile_q);
   block.position = block.query + static_cast<int>(args->q_offset);
   return block;
 }
 
 // Grid: query blocks times batch times heads. `keys_of(block)`: the keys of a block of rows.
 template <typename Keys, typename KeysOf>
-MJ_INLINE void run_forward(const MjAttentionArgs* args, const KeysOf& keys_of) {
+MJ_INLINE void run_forward(const MjAttentionArgs* args, QueryRange range, const KeysOf& keys_of) {
   const int lane = thread_index() % kWarp;
   const int warp = thread_index() / kWarp;
   const int kv_len = static_cast<int>(args->kv_len);
-  const QueryBlock block = block_of(args, block_index());
+  const QueryBlock block = block_of(args, range, block_index());
 
   const Layout shared = layout();
   const Team team = whole_block();
@@ -252,7 +256,7 @@ MJ_INLINE void run_forward(const MjAttentionArgs* args, const KeysOf& keys_of) {
   copy_wait_all();
   sync_threads();
   // Once more, so that no register holds it through the loop.
-  write_results(args, block_of(args, here(block_index())), shared, lane, warp, o, state);
+  write_results(args, block_of(args, range, here(block_index())), shared, lane, warp, o, state);
 }
 
 }  // namespace mj

@@ -50,6 +50,12 @@ MJ_INLINE int selectors_before(int stage) {
 }
 MJ_INLINE int set_count() { return weighs() ? 1 + selectors_before(mj_stage_count) : 1; }
 
+// Rows of the plan: [batch, num_heads, queries of the round].
+MJ_INLINE int64_t plan_row(const MjSelectArgs* args, int batch, int head, int query) {
+  return (batch * args->device.attention.num_heads + head) * args->plan.query_count + query -
+         args->plan.first_query;
+}
+
 MJ_INLINE uint32_t* sets_of(const MjSelectArgs* args, int64_t row) {
   return args->plan.sets + row * set_count() * args->plan.words;
 }
@@ -61,9 +67,9 @@ MJ_INLINE float* numbers_of(const MjSelectArgs* args, int64_t row, int stage) {
 struct SelectRow {
   const MjSelectArgs* args;
   int batch, head, kv_head;
-  int query;     // index
-  int position;  // of that query
-  int64_t index;
+  int query;             // index
+  int position;          // of that query
+  int64_t index;         // of the plan
   int groups;            // of its keys
   const void* additive;  // its row, null without one
   bool wide_keys;        // rows of keys are copied sixteen bytes at a time

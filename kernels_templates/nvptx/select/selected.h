@@ -58,7 +58,7 @@ MJ_INLINE float lsh_weight(const MjScorer& scorer, int batch, int head, int kv_h
 
 // Places of a row, as the readers below take them.
 struct SelectedRow {
-  int64_t index;  // [batch, num_heads, q_len]
+  int64_t index;  // of the plan
   int batch, head, kv_head, position;
 };
 

@@ -290,15 +290,14 @@ MJ_INLINE void run_stages(const SelectRow& row) {
 
 MJ_INLINE SelectRow start_row(const MjSelectArgs* args, int64_t index) {
   const MjAttentionArgs* attention = &args->device.attention;
-  const int q_len = static_cast<int>(attention->q_len);
   const int num_heads = static_cast<int>(attention->num_heads);
   const MjSelectPlan& plan = args->plan;
   SelectRow row;
   row.args = args;
   row.index = index;
-  row.query = static_cast<int>(index % q_len);
-  row.head = static_cast<int>(index / q_len % num_heads);
-  row.batch = static_cast<int>(index / q_len / num_heads);
+  row.query = plan.first_query + static_cast<int>(index % plan.query_count);
+  row.head = static_cast<int>(index / plan.query_count % num_heads);
+  row.batch = static_cast<int>(index / plan.query_count / num_heads);
   row.kv_head = row.head / (num_heads / static_cast<int>(attention->num_kv_heads));
   row.position = row.query + static_cast<int>(attention->q_offset);
   row.groups = plan.words / kGroupWords;
@@ -328,7 +327,7 @@ MJ_INLINE SelectRow start_row(const MjSelectArgs* args, int64_t index) {
 template <typename Finish>
 MJ_INLINE void select_rows(const MjSelectArgs* args, const Finish& finish) {
   const MjAttentionArgs* attention = &args->device.attention;
-  const int64_t rows = attention->batch_size * attention->num_heads * attention->q_len;
+  const int64_t rows = attention->batch_size * attention->num_heads * args->plan.query_count;
   MJ_ROLL
   for (int64_t index = block_index(); index < rows; index += __nvvm_read_ptx_sreg_nctaid_x()) {
     const SelectRow row = start_row(args, index);

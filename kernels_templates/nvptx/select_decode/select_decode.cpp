@@ -1,6 +1,6 @@
 // Decoding over the keys that a sequence of maskers selects. Three kernels: mj_select leaves the
-// active keys of each row as a list, mj_attention gathers them and nothing else, a share of the list
-// a block, and mj_merge joins the shares.
+// active keys of each row as a list, mj_attention gathers them and nothing else, a share of the
+// list a block, and mj_merge joins the shares.
 #include "kernels_templates/nvptx/attention_decode/decode.h"
 #include "kernels_templates/nvptx/select/list.h"
 #include "kernels_templates/nvptx/select/stages.h"
@@ -121,8 +121,8 @@ struct ListedKeys {
       for (int c = 0; c < 2; ++c) {
         const int column = n * 8 + (lane & 3) * 2 + c;
         const int key = shuffle_from(now.key, column);
-        const bool kept = mj_dropout == MJ_NO_DROPOUT ||
-                          dropout_keeps(args, row.batch, row.head, query, key);
+        const bool kept =
+            mj_dropout == MJ_NO_DROPOUT || dropout_keeps(args, row.batch, row.head, query, key);
         MJ_UNROLL
         for (int r = 0; r < 2; ++r) {
           const int e = n * 4 + 2 * r + c;
@@ -150,18 +150,18 @@ extern "C" MJ_KERNEL void mj_select(const MjSelectArgs args) {
 extern "C" MJ_KERNEL void mj_attention(const MjSelectArgs select_args) {
   using namespace mj;
   const MjAttentionArgs* args = &select_args.device.attention;
-  run_decode<ListedKeys>(
-      select_args.device, [&](const QueryBlock& b) __attribute__((always_inline)) {
-        ListedKeys keys;
-        keys.select = &select_args;
-        keys.args = args;
-        keys.query = b.query;
-        keys.row = {row_index(args, b.batch, b.head, b.query), b.batch, b.head, b.kv_head,
-                    b.position};
-        keys.list = list_of(&select_args, keys.row.index);
-        keys.count = select_args.plan.counts[keys.row.index];
-        return keys;
-      });
+  run_decode<ListedKeys>(select_args.device,
+                         [&](const QueryBlock& b) __attribute__((always_inline)) {
+                           ListedKeys keys;
+                           keys.select = &select_args;
+                           keys.args = args;
+                           keys.query = b.query;
+                           keys.row = {plan_row(&select_args, b.batch, b.head, b.query), b.batch,
+                                       b.head, b.kv_head, b.position};
+                           keys.list = list_of(&select_args, keys.row.index);
+                           keys.count = select_args.plan.counts[keys.row.index];
+                           return keys;
+                         });
 }
 
 extern "C" MJ_KERNEL void mj_merge(const MjSelectArgs args) { mj::run_merge(args.device); }

@@ -7,10 +7,10 @@
 namespace mj {
 namespace {
 
-// The tile bits of a block of query rows.
+// The tile bits of a block of query rows of the round.
 MJ_INLINE uint32_t* tiles_of(const MjSelectArgs* args, int batch, int head, int query_block) {
   const MjAttentionArgs* attention = &args->device.attention;
-  const int64_t query_blocks = (attention->q_len + mj_tile_q - 1) / mj_tile_q;
+  const int64_t query_blocks = (args->plan.query_count + mj_tile_q - 1) / mj_tile_q;
   const int64_t index = (int64_t{batch} * attention->num_heads + head) * query_blocks + query_block;
   return args->plan.tiles + index * args->plan.tile_words;
 }
@@ -59,7 +59,7 @@ struct SelectedTiles {
       MJ_ROLL
       for (int e = 0; e < part.keys * 4; ++e) {
         const LaneRow at = row(m, e >> 1 & 1);
-        const SelectedRow selected = {row_index(args, block.batch, at.head, at.query), block.batch,
+        const SelectedRow selected = {plan_row(select, block.batch, at.head, at.query), block.batch,
                                       at.head, block.kv_head, at.position};
         const int key = k_begin + (e >> 2) * 8 + (lane & 3) * 2 + (e & 1);
         adjustment.inverse[m][e] = 0.0f;
@@ -83,7 +83,7 @@ struct SelectedTiles {
       MJ_UNROLL
       for (int r = 0; r < 2; ++r) {
         const LaneRow at = row(m, r);
-        const int64_t index = row_index(args, block.batch, at.head, here(at.query));
+        const int64_t index = plan_row(select, block.batch, at.head, here(at.query));
         keep_word(word_of_tile(sets_of(select, index), k_begin), part, lane, m, r, s);
       }
     }
@@ -104,8 +104,8 @@ extern "C" MJ_KERNEL void mj_tiles(const MjSelectArgs args) {
   using namespace mj;
   const MjAttentionArgs* attention = &args.device.attention;
   const int num_heads = static_cast<int>(attention->num_heads);
-  const int q_len = static_cast<int>(attention->q_len);
-  const int query_blocks = (q_len + mj_tile_q - 1) / mj_tile_q;
+  const int queries = args.plan.query_count;
+  const int query_blocks = (queries + mj_tile_q - 1) / mj_tile_q;
   const int64_t warp =
       static_cast<int64_t>(block_index()) * (mj_tiles_threads / kWarp) + warp_index();
   const int64_t words = attention->batch_size * num_heads * query_blocks * args.plan.tile_words;
@@ -116,11 +116,11 @@ extern "C" MJ_KERNEL void mj_tiles(const MjSelectArgs args) {
   const int64_t row_head = block / query_blocks;
   const int k_begin = (word * 32 + lane_index()) * mj_tile_k;
   const bool there = k_begin < static_cast<int>(attention->kv_len);
-  const int first = query_block * mj_tile_q, end = smaller(first + mj_tile_q, q_len);
+  const int first = query_block * mj_tile_q, end = smaller(first + mj_tile_q, queries);
   uint64_t any = 0;
   MJ_ROLL
   for (int query = first; there && query < end; ++query)
-    any |= word_of_tile(sets_of(&args, row_head * q_len + query), k_begin);
+    any |= word_of_tile(sets_of(&args, row_head * queries + query), k_begin);
   if (mj_tile_k < 64) any &= (uint64_t{1} << (mj_tile_k % 64)) - 1;
   const uint32_t bits = vote(any != 0);
   if (lane_index() == 0) {
@@ -132,8 +132,12 @@ extern "C" MJ_KERNEL void mj_tiles(const MjSelectArgs args) {
 extern "C" MJ_KERNEL void mj_attention(const MjSelectArgs select_args) {
   using namespace mj;
   const MjAttentionArgs* args = &select_args.device.attention;
-  run_forward<SelectedTiles>(args, [&](const QueryBlock& block) __attribute__((always_inline)) {
-    return SelectedTiles{&select_args, args, block,
-                         tiles_of(&select_args, block.batch, block.head, block.query / mj_tile_q)};
-  });
+  const MjSelectPlan& plan = select_args.plan;
+  const QueryRange queries = {plan.first_query, plan.first_query + plan.query_count};
+  run_forward<SelectedTiles>(
+      args, queries, [&](const QueryBlock& block) __attribute__((always_inline)) {
+        const int query_block = (block.query - plan.first_query) / mj_tile_q;
+        return SelectedTiles{&select_args, args, block,
+                             tiles_of(&select_args, block.batch, block.head, query_block)};
+      });
 }

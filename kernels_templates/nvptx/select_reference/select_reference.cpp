@@ -12,8 +12,8 @@ extern "C" MJ_KERNEL void mj_attention(const MjSelectArgs select_args) {
   using namespace mj;
   const MjAttentionArgs* args = &select_args.device.attention;
   run_reference<SelectedKeys>(args, [&](const QueryBlock& b) __attribute__((always_inline)) {
-    const SelectedRow row = {row_index(args, b.batch, b.head, b.query), b.batch, b.head, b.kv_head,
-                             b.position};
+    const SelectedRow row = {plan_row(&select_args, b.batch, b.head, b.query), b.batch, b.head,
+                             b.kv_head, b.position};
     return SelectedKeys{&select_args, row};
   });
 }

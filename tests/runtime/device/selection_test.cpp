@@ -127,7 +127,7 @@ TEST_P(DeviceSelection, Decoding) {
 TEST_P(DeviceSelection, Prefill) {
   const Engine engine(on_emulator("nvptx/select_forward"));
   Problem p = problem(1);
-  p.q_len = 11;
+  p.q_len = 9;
   testing::expect_reference(engine, p);
 }
 
