@@ -64,10 +64,17 @@ Support fits_launch(const ir::Program& program) {
   return {};
 }
 
-Support fits_sequence(const ir::Program& program) {
+Support fits_sequence(const ir::Program& program, const ProblemSpec& problem,
+                      const Target& target) {
   if (program.stages.size() > mj_max_stages) {
     return Support::no(fmt::format("the sequence has {} stages; {} are possible",
                                    program.stages.size(), int{mj_max_stages}));
+  }
+  const int bytes = mj::select_shared_bytes(problem.head_dim, true, mj_max_prepared);
+  if (bytes > target.shared_memory_limit()) {
+    return Support::no(fmt::format(
+        "head dimension {}: selecting takes {} bytes of shared memory, a block of {} has {}",
+        problem.head_dim, bytes, target.print(), target.shared_memory_limit()));
   }
   return fits_launch(program);
 }
@@ -146,7 +153,7 @@ KernelSpec reference_specialise(const ProblemSpec& problem, const Target&) {
 
 Support select_decode_supports(const ir::Program& program, const ProblemSpec& problem,
                                const Target& target) {
-  const Support sequence = fits_sequence(program);
+  const Support sequence = fits_sequence(program, problem, target);
   return sequence.yes ? decode_supports(program, problem, target) : sequence;
 }
 
@@ -158,7 +165,7 @@ KernelSpec select_decode_specialise(const ProblemSpec& problem, const Target& ta
 
 Support select_forward_supports(const ir::Program& program, const ProblemSpec& problem,
                                 const Target& target) {
-  const Support sequence = fits_sequence(program);
+  const Support sequence = fits_sequence(program, problem, target);
   return sequence.yes ? forward_supports(program, problem, target) : sequence;
 }
 
@@ -168,8 +175,9 @@ KernelSpec select_forward_specialise(const ProblemSpec& problem, const Target& t
   return spec;
 }
 
-Support select_reference_supports(const ir::Program& program, const ProblemSpec&, const Target&) {
-  return fits_sequence(program);
+Support select_reference_supports(const ir::Program& program, const ProblemSpec& problem,
+                                  const Target& target) {
+  return fits_sequence(program, problem, target);
 }
 
 KernelSpec select_reference_specialise(const ProblemSpec& problem, const Target& target) {

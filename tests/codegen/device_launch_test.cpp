@@ -78,6 +78,26 @@ TEST(DeviceSelection, RefusesNothingButWhatNoLaunchHolds) {
   }));
 }
 
+TEST(DeviceSelection, RefusesSequencesThatDoNotFit) {
+  const char* chosen = "attention main() { mask causal() & top_k(10%) }";
+  EXPECT_EQ(select(problem_of(MJ_BF16, 5000, false), "sm_86", chosen).spec->template_name,
+            "nvptx/select_reference");
+  const auto reason = [](const Selection& selection) {
+    EXPECT_FALSE(selection.spec);
+    for (const Refusal& refusal : selection.refused) {
+      if (refusal.template_name == "nvptx/select_reference") return refusal.reason;
+    }
+    return std::string();
+  };
+  EXPECT_EQ(reason(select(problem_of(MJ_BF16, 20000, false), "sm_86", chosen)),
+            "head dimension 20000: selecting takes 129664 bytes of shared memory, a block of sm_86 "
+            "has 101376");
+  std::string many = "attention main() { mask top_k(1)";
+  for (int i = 0; i < 8; ++i) many += " then top_k(1)";
+  EXPECT_EQ(reason(select(problem_of(MJ_BF16, 64, true), "sm_80", (many + " }").c_str())),
+            "the sequence has 9 stages; 8 are possible");
+}
+
 TEST(DeviceSelection, FitsTheSharedMemoryOfEveryDevice) {
   for (const std::string& target : Target::device_names()) {
     for (const MjElement element : {MJ_F32, MJ_BF16}) {

@@ -25,8 +25,8 @@ MJ_INLINE void start(WarpTile tile, RowState& state, Sums& o) {
   }
 }
 
-// s becomes 2^(factor s - maximum), adjusted by weights, if it is `weighted`, and dropout; o and the
-// state are rescaled.
+// s becomes 2^(factor s - maximum), adjusted by weights, if it is `weighted`, and dropout; o and
+// the state are rescaled.
 MJ_INLINE void softmax(const MjAttentionArgs* args, bool weighted, WarpTile tile, float factor,
                        const Adjustment& adjustment, Scores& s, Sums& o, RowState& state) {
   MJ_UNROLL
