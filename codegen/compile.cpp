@@ -49,6 +49,8 @@ std::variant<CodeArtifact, CompileError> compile(const ir::Program& program,
   artifact.template_name = spec.template_name;
   artifact.spec = spec.print();
   llvm::LLVMContext context;
+  // Names of values are only there to be read.
+  context.setDiscardValueNames(!emit.llvm_before && !emit.llvm);
   std::unique_ptr<llvm::TargetMachine> machine = create_target_machine(target, spec.opt_level);
   std::unique_ptr<llvm::Module> module = link_template(spec, context);
   module->setTargetTriple(machine->getTargetTriple());

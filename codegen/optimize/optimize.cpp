@@ -112,15 +112,14 @@ llvm::ModulePassManager device_pipeline() {
   fold_and_inline(module);
   llvm::FunctionPassManager function;
   simplify_inlined(function);
-  llvm::LoopPassManager loops;
-  loops.addPass(llvm::LoopRotatePass(/*EnableHeaderDuplication=*/true));
-  function.addPass(llvm::createFunctionToLoopPassAdaptor(std::move(loops)));
   function.addPass(ExpandLoopsPass());
   // Fewer blocks: cheaper to put in registers.
   function.addPass(llvm::SimplifyCFGPass());
+  llvm::LoopPassManager loops;
+  loops.addPass(llvm::LoopRotatePass(/*EnableHeaderDuplication=*/true));
+  function.addPass(llvm::createFunctionToLoopPassAdaptor(std::move(loops)));
   function.addPass(llvm::SROAPass(llvm::SROAOptions::PreserveCFG));
   function.addPass(llvm::EarlyCSEPass(/*UseMemorySSA=*/false));
-  function.addPass(llvm::InstSimplifyPass());
   function.addPass(merge_blocks());
   function.addPass(llvm::ADCEPass());
   module.addPass(llvm::createModuleToFunctionPassAdaptor(std::move(function)));
