@@ -20,12 +20,12 @@ HERE = pathlib.Path(__file__).resolve().parent
 BOUNDS = HERE / "bounds.json"
 MARGIN = 1.10
 SKIPPED = 77
-#: The functions whose inclusive counts are the stages of a compile.
+#: The functions whose inclusive counts are the stages of a compile; of "codegen" each compile has one.
 STAGES = {
     "link": "maskjit::codegen::link_template",
     "lower": "maskjit::codegen::specialise",
     "optimise": "maskjit::codegen::optimize",
-    "codegen": "maskjit::codegen::emit_object",
+    "codegen": "maskjit::codegen::emit_(?:object|assembly)",
     "load": "maskjit::codegen::load",
 }
 
@@ -84,7 +84,7 @@ def stages(dump: pathlib.Path) -> dict[str, int]:
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = {}
     for stage, function in STAGES.items():
-        match = re.search(rf"^\s*([\d,]+)\s+\S+:{re.escape(function)}(?:\[abi:cxx11\])?\(", text, re.MULTILINE)
+        match = re.search(rf"^\s*([\d,]+)\s+\S+:{function}(?:\[abi:cxx11\])?\(", text, re.MULTILINE)
         if match:
             found[stage] = int(match.group(1).replace(",", ""))
     return found

@@ -1,5 +1,6 @@
 // What __main__.py counts the instructions of: each part is done once to warm up (what is lazily
-// made is there then) and then counted, under a name. Run by callgrind with --instr-atstart=no.
+// made is there then) and then counted, under a name. Run by callgrind with --instr-atstart=no; it
+// stays on from the first part on: callgrind translates all code anew whenever it is switched.
 //
 //   instructions_probe FOLDER [TEXT]    the folder is for the disk cache; only parts that are named
 //   so
@@ -10,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "codegen/compile.h"
+#include "masker_dsl/driver/driver.h"
 #include "runtime/api/engine.h"
 
 namespace maskjit {
@@ -36,11 +39,10 @@ std::string only;
 template <typename Work>
 void count(const std::string& name, int times, const Work& work) {
   if (name.find(only) == std::string::npos) return;
+  CALLGRIND_START_INSTRUMENTATION;
   work();
   CALLGRIND_ZERO_STATS;
-  CALLGRIND_START_INSTRUMENTATION;
   for (int i = 0; i < times; ++i) work();
-  CALLGRIND_STOP_INSTRUMENTATION;
   const std::string label = name + "/" + std::to_string(times);
   CALLGRIND_DUMP_STATS_AT(label.c_str());
 }
@@ -81,6 +83,24 @@ void count_compiles(const std::string& name, const Problem& problem) {
   });
 }
 
+// Causal, bf16, D 128 to PTX for sm_80.
+void count_device_compiles(const std::string& name) {
+  const driver::CheckedSource checked =
+      driver::check("probe.masker", "attention main { mask causal() }");
+  diag::DiagnosticEmitter diagnostics;
+  const auto bound = driver::bind(*checked.program, {}, diagnostics);
+  const codegen::Target target = *codegen::Target::parse("sm_80");
+  codegen::ProblemSpec problem;
+  problem.element = MJ_BF16;
+  problem.head_dim = problem.head_dim_v = 128;
+  const codegen::KernelSpec spec =
+      *codegen::select_template(bound->program, problem, target, "nvptx/attention_forward").spec;
+  count(name, 1, [&] {
+    const auto compiled = codegen::compile(bound->program, bound->tiles, spec, target);
+    if (std::holds_alternative<codegen::CompileError>(compiled)) std::exit(1);
+  });
+}
+
 void count_calls(const std::string& name, const std::string& text, const Problem& problem) {
   const Engine engine(options(CacheMode::Off));
   const Attention attention = load(engine, text);
@@ -96,6 +116,7 @@ void run(const std::string& folder) {
 
   count_compiles("compile forward bf16", Problem(64, 64, ElementType::BF16));
   count_compiles("compile decode f32", Problem(1, 4096, ElementType::F32));
+  count_device_compiles("compile device bf16");
 
   const Problem small(1, 1, ElementType::F32);
   count("from disk", 1, [&] {
