@@ -177,9 +177,12 @@ TEST(Explain, CountsAreExact) {
   EXPECT_DOUBLE_EQ(json["density"].get<double>(), active / 1e6);
   EXPECT_EQ(json["density_is_exact"], true);
   int empty = 0, partial = 0, full = 0;
-  for (int q0 = 0; q0 < 1000; q0 += 64) {
-    for (int k0 = 0; k0 < 1000; k0 += 64) {
-      const int q1 = std::min(q0 + 63, 999), k1 = std::min(k0 + 63, 999);
+  const int tile_q = json["tiles"]["q"].get<int>(), tile_k = json["tiles"]["k"].get<int>();
+  ASSERT_GT(tile_q, 0);
+  ASSERT_GT(tile_k, 0);
+  for (int q0 = 0; q0 < 1000; q0 += tile_q) {
+    for (int k0 = 0; k0 < 1000; k0 += tile_k) {
+      const int q1 = std::min(q0 + tile_q, 1000) - 1, k1 = std::min(k0 + tile_k, 1000) - 1;
       const bool none = k0 > q1 || k1 <= q0 - 100, all = k1 <= q0 && k0 > q1 - 100;
       (none ? empty : all ? full : partial) += 1;
     }
