@@ -42,7 +42,7 @@ KernelSpec decode_specialise(const ProblemSpec& problem, const Target&) {
   spec.template_name = "host/attention_decode";
   spec.problem = problem;
   spec.tile_q = 16;
-  spec.tile_k = 128;
+  spec.tile_k = 64;
   return spec;
 }
 

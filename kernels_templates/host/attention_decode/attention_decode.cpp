@@ -12,16 +12,18 @@ namespace mj {
 namespace {
 
 constexpr int kMaxRows = 16;
+constexpr int kStepTiles = 2;  // key tiles of a step
 
 // MjPlan::parameters of this kernel.
 enum Parameter { kHeadsPerBlock, kQueriesPerBlock, kQueryBlocks, kHeadBlocks, kSplits };
 
+MJ_INLINE int step_keys() { return kStepTiles * mj_tile_k; }
 MJ_INLINE int padded_head_columns() { return round_up(mj_head_dim, kLanes); }
 MJ_INLINE int padded_value_columns() { return round_up(mj_head_dim_v, kLanes); }
 
 struct Scratch {
   float* queries;  // [kMaxRows][padded D]
-  float* scores;   // [kMaxRows][mj_tile_k]
+  float* scores;   // [kMaxRows][step_keys]
   float* sums;     // [kMaxRows][padded Dv]
   float* maximum;  // [kMaxRows]
   float* total;    // [kMaxRows]
@@ -39,7 +41,7 @@ MJ_INLINE Scratch layout(void* base) {
     return p;
   };
   s.queries = take(kMaxRows * padded_head_columns());
-  s.scores = take(static_cast<int64_t>(kMaxRows) * mj_tile_k);
+  s.scores = take(static_cast<int64_t>(kMaxRows) * step_keys());
   s.sums = take(kMaxRows * padded_value_columns());
   s.maximum = take(kMaxRows);
   s.total = take(kMaxRows);
@@ -54,36 +56,69 @@ MJ_INLINE float* unadjusted_sums(const Scratch& s) { return s.rescale + kMaxRows
 // Floats that one row of a split leaves in the workspace: its sums, maximum and denominator.
 MJ_INLINE int64_t part_floats() { return padded_value_columns() + kLanes; }
 
-MJ_OUTLINE void visit_tile(const MjAttentionArgs* args, const RowBlock& block, const Scratch& s,
-                           int64_t tile) {
+MJ_INLINE int keys_of_tile(const MjAttentionArgs* args, int64_t tile) {
+  const int64_t left = args->kv_len - tile * mj_tile_k;
+  return left < mj_tile_k ? static_cast<int>(left) : mj_tile_k;
+}
+
+MJ_INLINE int32_t class_of(const MjAttentionArgs* args, const RowBlock& block, int64_t tile) {
+  return classify(args, block, tile * mj_tile_k, keys_of_tile(args, tile));
+}
+
+// `tiles` neighbouring tiles from `tile` on that are not Empty.
+MJ_OUTLINE void visit_step(const MjAttentionArgs* args, const RowBlock& block, const Scratch& s,
+                           int64_t tile, int tiles, const int32_t* classes) {
   const int64_t k_begin = tile * mj_tile_k;
+  const int keys = tiles * mj_tile_k;
   const int64_t left = args->kv_len - k_begin;
-  const int count = left < mj_tile_k ? static_cast<int>(left) : mj_tile_k;
-  const int32_t tile_class = classify(args, block, k_begin, count);
-  if (tile_class == 0) return;
+  const int count = left < keys ? static_cast<int>(left) : keys;
   const int rows = block.rows();
   const int element = element_bytes(mj_element);
   const MjRowsAhead values = {row_of(args->value, mj_element, block.batch, block.kv_head, k_begin),
                               args->value.row_stride * element, mj_head_dim_v * element};
   const MjRowsAhead next_keys = {
-      row_of(args->key, mj_element, block.batch, block.kv_head, k_begin + mj_tile_k),
+      row_of(args->key, mj_element, block.batch, block.kv_head, k_begin + count),
       args->key.row_stride * element, mj_head_dim * element};
   mj_dot_rows(s.queries, padded_head_columns(), rows,
               row_of(args->key, mj_element, block.batch, block.kv_head, k_begin),
-              next_keys.row_bytes, count, mj_element, mj_head_dim, s.scores, mj_tile_k, &values);
-  for (int r = 0; r < rows; ++r)
-    finish_row(args, block, r, k_begin, count, tile_class != 2, s.scores + r * mj_tile_k);
+              next_keys.row_bytes, count, mj_element, mj_head_dim, s.scores, step_keys(), &values);
+  for (int i = 0; i < tiles; ++i) {
+    for (int r = 0; r < rows; ++r) {
+      finish_row(args, block, r, k_begin + i * mj_tile_k, keys_of_tile(args, tile + i),
+                 classes[i] != 2, s.scores + r * step_keys() + i * mj_tile_k);
+    }
+  }
   const int columns = padded_value_columns();
-  mj_softmax_rows(s.scores, rows, mj_tile_k, mj_tile_k,
+  mj_softmax_rows(s.scores, rows, keys, step_keys(),
                   keeps_products(args) ? args->scale * kLog2E : kLog2E, s.maximum,
                   adjusts() ? unadjusted_sums(s) : s.total, s.rescale, s.sums, columns, nullptr);
   for (int r = 0; adjusts() && r < rows; ++r) {
-    const float taken = mj_adjust_row(args, block.batch, block.head_of(r), block.kv_head,
-                                      block.query_of(r), k_begin, count, s.scores + r * mj_tile_k);
+    const float taken =
+        mj_adjust_row(args, block.batch, block.head_of(r), block.kv_head, block.query_of(r),
+                      k_begin, count, s.scores + r * step_keys());
     s.total[r] = s.total[r] * s.rescale[r] + taken;
   }
   mj_add_value_rows(values.first, values.row_bytes, count, mj_element, mj_head_dim_v, s.scores,
-                    mj_tile_k, rows, s.sums, columns, left > mj_tile_k ? &next_keys : nullptr);
+                    step_keys(), rows, s.sums, columns, left > keys ? &next_keys : nullptr);
+}
+
+// Tiles [first, end) of a run: those that are not Empty, two at a time where they are neighbours,
+// as more keys at once keep more loads in flight.
+MJ_INLINE void visit_tiles(const MjAttentionArgs* args, const RowBlock& block, const Scratch& s,
+                           int64_t first, int64_t end) {
+  int32_t classes[kStepTiles] = {};
+  int waiting = 0;  // tiles before `tile` that are to be visited, at most one
+  for (int64_t tile = first; tile < end; ++tile) {
+    const int32_t tile_class = class_of(args, block, tile);
+    if (tile_class != 0) classes[waiting++] = tile_class;
+    if (waiting == kStepTiles) {
+      visit_step(args, block, s, tile - 1, kStepTiles, classes);
+      waiting = 0;
+    } else if (waiting == 1 && (tile_class == 0 || tile + 1 == end)) {
+      visit_step(args, block, s, tile_class == 0 ? tile - 1 : tile, 1, classes);
+      waiting = 0;
+    }
+  }
 }
 
 MJ_INLINE RowBlock block_of(const MjAttentionArgs* args, const MjPlan* plan, int64_t index) {
@@ -140,8 +175,7 @@ MJ_INLINE void run_split(const MjAttentionArgs* args, const MjPlan* plan, int64_
     const int64_t first = skip < length ? skip : length;
     skip -= first;
     const int64_t visited = length - first < take ? length - first : take;
-    for (int64_t tile = 0; tile < visited; ++tile)
-      visit_tile(args, block, s, runs.begin[i] + first + tile);
+    visit_tiles(args, block, s, runs.begin[i] + first, runs.begin[i] + first + visited);
     take -= visited;
   }
   for (int r = 0; r < rows; ++r) {
@@ -183,10 +217,10 @@ MJ_DIRECTOR void mj_plan(const MjAttentionArgs* args, int64_t threads, MjPlan* p
   const int64_t query_blocks = queries > 0 ? (args->q_len + queries - 1) / queries : 0;
   const int64_t head_blocks = (group + heads - 1) / heads;
   const int64_t blocks = args->batch_size * args->num_kv_heads * query_blocks * head_blocks;
-  // Enough parts to balance the threads, none below two tiles.
+  // Enough parts to balance the threads, none below four tiles.
   int64_t splits = 1;
   if (threads > 1 && blocks > 0 && blocks < 8 * threads) {
-    const int64_t most = args->kv_len / mj_tile_k / 2;
+    const int64_t most = args->kv_len / mj_tile_k / 4;
     splits = (4 * threads + blocks - 1) / blocks;
     splits = splits < most ? splits : most;
     splits = splits > 1 ? splits : 1;

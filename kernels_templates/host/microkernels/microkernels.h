@@ -16,6 +16,7 @@
 #define mj_pack_keys MJ_OF_ISA(mj_pack_keys, MJ_ISA)
 #define mj_pack_values MJ_OF_ISA(mj_pack_values, MJ_ISA)
 #define mj_multiply_f32 MJ_OF_ISA(mj_multiply_f32, MJ_ISA)
+#define mj_multiply_rows MJ_OF_ISA(mj_multiply_rows, MJ_ISA)
 #define mj_multiply_pairs MJ_OF_ISA(mj_multiply_pairs, MJ_ISA)
 #define mj_pairs_begin MJ_OF_ISA(mj_pairs_begin, MJ_ISA)
 #define mj_pairs_end MJ_OF_ISA(mj_pairs_end, MJ_ISA)
@@ -73,6 +74,9 @@ void mj_multiply_f32(const uint32_t* a, int32_t lda, const uint32_t* b, int32_t 
                      int32_t ldc, int32_t m, int32_t n, int32_t k, bool accumulate);
 void mj_multiply_pairs(const uint32_t* a, int32_t lda, const uint32_t* b, int32_t panel, float* c,
                        int32_t ldc, int32_t m, int32_t n, int32_t k, bool accumulate);
+// c = a b where b is row-major, ldb floats from row to row. For other microkernels.
+void mj_multiply_rows(const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
+                      int64_t ldc, int32_t m, int32_t n, int32_t k);
 void mj_pairs_begin();
 void mj_pairs_end();
 // `count` (a multiple of 16) f32 rounded to bf16, two a word.

@@ -16,8 +16,8 @@ constexpr int kBlockRows = 4, kBlockColumns = 1;
 
 template <int kRows, int kColumns>
 MJ_INLINE void multiply_block(const float* __restrict a, int64_t lda, const float* __restrict b,
-                              int64_t panel, float* __restrict c, int64_t ldc, int64_t k,
-                              bool accumulate) {
+                              int64_t ldb, int64_t panel, float* __restrict c, int64_t ldc,
+                              int64_t k, bool accumulate) {
   F32x16 sums[kRows][kColumns];
   const float* rows[kRows];
 #pragma clang loop unroll(full)
@@ -35,7 +35,7 @@ MJ_INLINE void multiply_block(const float* __restrict a, int64_t lda, const floa
   }
   // Unrolled, the addresses of the rows are computed once for four steps.
 #pragma clang loop unroll_count(4)
-  for (int64_t p = 0; p < k; ++p, b += kLanes) {
+  for (int64_t p = 0; p < k; ++p, b += ldb) {
     F32x16 row[kColumns];
 #pragma clang loop unroll(full)
     for (int j = 0; j < kColumns; ++j) row[j] = load(b + j * panel);
@@ -53,27 +53,38 @@ MJ_INLINE void multiply_block(const float* __restrict a, int64_t lda, const floa
   }
 }
 
-}  // namespace
-}  // namespace mj
-
-extern "C" void mj_multiply_f32(const uint32_t* a_words, int32_t lda, const uint32_t* b_words,
-                                int32_t panel, float* c, int32_t ldc, int32_t m, int32_t n,
-                                int32_t k, bool accumulate) {
-  using namespace mj;
-  const float* a = reinterpret_cast<const float*>(a_words);
-  const float* b = reinterpret_cast<const float*>(b_words);
+// b in panels of 16 columns, `panel` floats apart, whose rows are ldb apart.
+MJ_INLINE void multiply(const float* a, int64_t lda, const float* b, int64_t ldb, int64_t panel,
+                        float* c, int64_t ldc, int m, int n, int k, bool accumulate) {
   int j = 0;
-  for (; j + kBlockColumns * kLanes <= n; j += kBlockColumns * kLanes) {
+  for (; j + kBlockColumns * kLanes <= n; j += kBlockColumns * kLanes, b += kBlockColumns * panel) {
     for (int i = 0; i < m; i += kBlockRows) {
-      multiply_block<kBlockRows, kBlockColumns>(a + int64_t{i} * lda, lda,
-                                                b + j / kLanes * int64_t{panel}, panel,
-                                                c + int64_t{i} * ldc + j, ldc, k, accumulate);
+      multiply_block<kBlockRows, kBlockColumns>(a + i * lda, lda, b, ldb, panel, c + i * ldc + j,
+                                                ldc, k, accumulate);
     }
   }
-  for (; j < n; j += kLanes) {
+  for (; j < n; j += kLanes, b += panel) {
     for (int i = 0; i < m; i += kBlockRows) {
-      multiply_block<kBlockRows, 1>(a + int64_t{i} * lda, lda, b + j / kLanes * int64_t{panel},
-                                    panel, c + int64_t{i} * ldc + j, ldc, k, accumulate);
+      multiply_block<kBlockRows, 1>(a + i * lda, lda, b, ldb, panel, c + i * ldc + j, ldc, k,
+                                    accumulate);
     }
   }
 }
+
+}  // namespace
+}  // namespace mj
+
+extern "C" {
+
+void mj_multiply_f32(const uint32_t* a, int32_t lda, const uint32_t* b, int32_t panel, float* c,
+                     int32_t ldc, int32_t m, int32_t n, int32_t k, bool accumulate) {
+  mj::multiply(reinterpret_cast<const float*>(a), lda, reinterpret_cast<const float*>(b),
+               mj::kLanes, panel, c, ldc, m, n, k, accumulate);
+}
+
+void mj_multiply_rows(const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
+                      int64_t ldc, int32_t m, int32_t n, int32_t k) {
+  mj::multiply(a, lda, b, ldb, mj::kLanes, c, ldc, m, n, k, false);
+}
+
+}  // extern "C"

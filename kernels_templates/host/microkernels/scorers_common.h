@@ -183,7 +183,9 @@ MJ_INLINE void few_rows_all(const float* a, int64_t lda, const float* b, int64_t
 
 MJ_OUTLINE void product(const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
                         int64_t ldc, int m, int n, int k) {
-  int i = 0;
+  const int whole = m / 16 * 16;
+  if (whole > 0) mj_multiply_rows(a, lda, b, ldb, c, ldc, whole, n, k);
+  int i = whole;
   for (; i + 4 <= m; i += 4) few_rows_all<4>(a + i * lda, lda, b, ldb, c + i * ldc, ldc, n, k);
   for (; i < m; ++i) few_rows_all<1>(a + i * lda, lda, b, ldb, c + i * ldc, ldc, n, k);
 }
