@@ -100,7 +100,7 @@ Result<AttentionData> read_data(const DataOptions& options) {
   return data;
 }
 
-Result<AttentionData> random_data(const Lengths& lengths, int64_t value_dim, ElementType type) {
+Result<AttentionData> zero_data(const Lengths& lengths, int64_t value_dim, ElementType type) {
   AttentionData data;
   const struct {
     std::vector<int64_t> shape;
@@ -114,14 +114,20 @@ Result<AttentionData> random_data(const Lengths& lengths, int64_t value_dim, Ele
        data.key,
        data.key_view},
       {{lengths.batch, lengths.kv_heads, lengths.kv_len, value_dim}, data.value, data.value_view}};
-  Random random;
   for (const auto& operand : operands) {
     Result<io::Tensor> tensor = io::Tensor::zeros(type, operand.shape);
     if (!tensor) return tensor.error();
-    random.fill(tensor->view());
     operand.tensor = std::move(*tensor);
     operand.view = operand.tensor.view();
   }
+  return data;
+}
+
+Result<AttentionData> random_data(const Lengths& lengths, int64_t value_dim, ElementType type) {
+  Result<AttentionData> data = zero_data(lengths, value_dim, type);
+  if (!data) return data;
+  Random random;
+  for (io::Tensor* tensor : {&data->query, &data->key, &data->value}) random.fill(tensor->view());
   return data;
 }
 

@@ -21,6 +21,8 @@ struct AttentionData {
   Lengths lengths() const;
 };
 Result<AttentionData> read_data(const DataOptions& options);
+// For what computes nothing.
+Result<AttentionData> zero_data(const Lengths& lengths, int64_t value_dim, ElementType type);
 // Reproducible numbers of mean 0 and variance 1.
 Result<AttentionData> random_data(const Lengths& lengths, int64_t value_dim, ElementType type);
 

@@ -75,7 +75,7 @@ Result<Problem> make_problem(Options& options) {
   if (!values) return values.error();
   const Result<ElementType> type = parse_dtype(options.kernel.dtype);
   if (!type) return type.error();
-  Result<AttentionData> data = random_data(
+  Result<AttentionData> data = zero_data(
       options.lengths,
       options.kernel.value_dim > 0 ? options.kernel.value_dim : options.lengths.head_dim, *type);
   if (!data) return data.error();
