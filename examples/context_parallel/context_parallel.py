@@ -3,6 +3,7 @@
 
     PYTHONPATH=build/release/python python3 examples/context_parallel/context_parallel.py --processes 4
     PYTHONPATH=build/release/python torchrun --nproc-per-node 4 examples/context_parallel/context_parallel.py
+    PYTHONPATH=build/release/python torchrun --nproc-per-node 8 examples/context_parallel/context_parallel.py --device cuda
 
 Each process has a slice of the queries, keys and values. The slices of keys and values go around in a ring; for each one
 that arrives, a process computes the attention of its queries over those keys and merges the result with what it has by
@@ -42,10 +43,10 @@ def bounds(length, processes):
 def pass_on(tensors, shapes):
     """Sends the tensors to the next process of the ring, and returns those of the one before, which have these shapes."""
     rank, processes = dist.get_rank(), dist.get_world_size()
-    received = [torch.empty(shape, dtype=tensor.dtype) for shape, tensor in zip(shapes, tensors, strict=True)]
-    requests = [dist.isend(tensor, (rank + 1) % processes) for tensor in tensors]
-    requests += [dist.irecv(tensor, (rank - 1) % processes) for tensor in received]
-    for request in requests:
+    received = [tensor.new_empty(shape) for shape, tensor in zip(shapes, tensors, strict=True)]
+    messages = [dist.P2POp(dist.isend, tensor, (rank + 1) % processes) for tensor in tensors]
+    messages += [dist.P2POp(dist.irecv, tensor, (rank - 1) % processes) for tensor in received]
+    for request in dist.batch_isend_irecv(messages):
         request.wait()
     return received
 
@@ -72,12 +73,12 @@ def ring_attention(attn, query, key, value, ends):
 
 
 @torch.inference_mode()
-def work(spec, length):
+def work(spec, length, device):
     rank, processes = dist.get_rank(), dist.get_world_size()
     # Every process makes the same numbers and takes its slice of them.
     generator = torch.Generator().manual_seed(0)
     query, key, value = (
-        torch.randn(BATCH, heads, length, HEAD_DIM, generator=generator) for heads in (HEADS, KV_HEADS, KV_HEADS)
+        torch.randn(BATCH, heads, length, HEAD_DIM, generator=generator).to(device) for heads in (HEADS, KV_HEADS, KV_HEADS)
     )
     ends = bounds(length, processes)
     mine = slice(ends[rank], ends[rank + 1])
@@ -85,10 +86,10 @@ def work(spec, length):
     output = ring_attention(attn, query[:, :, mine], key[:, :, mine], value[:, :, mine], ends)
 
     gathered = [None] * processes if rank == 0 else None
-    dist.gather_object(output, gathered)
+    dist.gather_object(output.cpu(), gathered)
     if rank == 0:
         whole = {parameter.name: 0 for parameter in attn.parameters}
-        error = (torch.cat(gathered, 2) - attn(query, key, value, parameters=whole)).abs().max().item()
+        error = (torch.cat(gathered, 2) - attn(query, key, value, parameters=whole).cpu()).abs().max().item()
         print(f"{spec}\n  {processes} processes, {length} tokens, largest difference from one process {error:.1e}", flush=True)
         if not error < 1e-5:
             raise SystemExit("not the attention of one process")
@@ -99,9 +100,13 @@ def run(rank, arguments, port):
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(rank), WORLD_SIZE=str(arguments.processes))
         torch.set_num_threads(max(torch.get_num_threads() // arguments.processes, 1))
-    dist.init_process_group("gloo")
+    device = torch.device(arguments.device)
+    if device.type == "cuda":
+        device = torch.device("cuda", rank % torch.cuda.device_count())
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     for spec in arguments.spec:
-        work(spec, arguments.tokens)
+        work(spec, arguments.tokens, device)
     dist.destroy_process_group()
 
 
@@ -116,6 +121,7 @@ def main():
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--tokens", type=int, default=1000)
     parser.add_argument("--spec", nargs="*", default=SPECS)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     arguments = parser.parse_args()
     if "WORLD_SIZE" in os.environ:
         run(int(os.environ["RANK"]), arguments, None)
