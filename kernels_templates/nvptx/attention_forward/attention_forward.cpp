@@ -29,8 +29,11 @@ struct MaskedTiles {
 extern "C" MJ_KERNEL void mj_attention(const MjDeviceArgs device_args) {
   using namespace mj;
   const MjAttentionArgs* args = &device_args.attention;
-  const QueryRange all = {0, static_cast<int>(args->q_len)};
-  run_forward<MaskedTiles>(args, all, [&](const QueryBlock& block) __attribute__((always_inline)) {
-    return MaskedTiles{args, block, key_tiles(args, block)};
-  });
+  const auto all_queries = [&]() __attribute__((always_inline)) {
+    return QueryRange{0, static_cast<int>(args->q_len)};
+  };
+  run_forward<MaskedTiles>(args, all_queries,
+                           [&](const QueryBlock& block) __attribute__((always_inline)) {
+                             return MaskedTiles{args, block, key_tiles(args, block)};
+                           });
 }

@@ -177,13 +177,15 @@ MJ_INLINE QueryBlock block_of(const MjAttentionArgs* args, QueryRange queries, i
   return block;
 }
 
-// Grid: query blocks times batch times heads. `keys_of(block)`: the keys of a block of rows.
-template <typename Keys, typename KeysOf>
-MJ_INLINE void run_forward(const MjAttentionArgs* args, QueryRange range, const KeysOf& keys_of) {
+// Grid: query blocks times batch times heads. `range_of()`: the queries, asked for where they are
+// needed; `keys_of(block)`: the keys of a block of rows.
+template <typename Keys, typename RangeOf, typename KeysOf>
+MJ_INLINE void run_forward(const MjAttentionArgs* args, const RangeOf& range_of,
+                           const KeysOf& keys_of) {
   const int lane = thread_index() % kWarp;
   const int warp = thread_index() / kWarp;
   const int kv_len = static_cast<int>(args->kv_len);
-  const QueryBlock block = block_of(args, range, block_index());
+  const QueryBlock block = block_of(args, range_of(), block_index());
 
   const Layout shared = layout();
   const Team team = whole_block();
@@ -256,7 +258,8 @@ MJ_INLINE void run_forward(const MjAttentionArgs* args, QueryRange range, const 
   copy_wait_all();
   sync_threads();
   // Once more, so that no register holds it through the loop.
-  write_results(args, block_of(args, range, here(block_index())), shared, lane, warp, o, state);
+  write_results(args, block_of(args, range_of(), here(block_index())), shared, lane, warp, o,
+                state);
 }
 
 }  // namespace mj

@@ -133,9 +133,11 @@ extern "C" MJ_KERNEL void mj_attention(const MjSelectArgs select_args) {
   using namespace mj;
   const MjAttentionArgs* args = &select_args.device.attention;
   const MjSelectPlan& plan = select_args.plan;
-  const QueryRange queries = {plan.first_query, plan.first_query + plan.query_count};
+  const auto queries_of_round = [&]() __attribute__((always_inline)) {
+    return QueryRange{plan.first_query, plan.first_query + plan.query_count};
+  };
   run_forward<SelectedTiles>(
-      args, queries, [&](const QueryBlock& block) __attribute__((always_inline)) {
+      args, queries_of_round, [&](const QueryBlock& block) __attribute__((always_inline)) {
         const int query_block = (block.query - plan.first_query) / mj_tile_q;
         return SelectedTiles{&select_args, args, block,
                              tiles_of(&select_args, block.batch, block.head, query_block)};
