@@ -334,12 +334,15 @@ class Tracing(unittest.TestCase):
     def test_opcheck(self):
         query, key, value = there(*operands(batch=1, q_len=8, kv_len=12, dim=16))
         mask = maskjit.Mask.from_dense(torch.rand(1, 4, 8, 12) < 0.5)
-        for arguments, named in (
-            ((query, key, value, "causal"), {}),
-            ((query, key, value, EXPLICIT), {"mask_names": "m", "masks": list(mask._tensors)}),
+        given = {"mask_names": "m", "masks": list(mask._tensors)}
+        ops = torch.ops.maskjit
+        for op, text, named in (
+            (ops.attention.default, "causal", {}),
+            (ops.attention.default, EXPLICIT, given),
+            (ops.attention_results.default, EXPLICIT, {**given, "results": ["lse", "output"]}),
         ):
-            with self.subTest(named=list(named)):
-                torch.library.opcheck(torch.ops.maskjit.attention.default, arguments, named)
+            with self.subTest(op=str(op), named=list(named)):
+                torch.library.opcheck(op, (query, key, value, text), named)
 
     def test_compile(self):
         on_gpu = there(*operands(batch=1, q_len=20, kv_len=40))
