@@ -23,12 +23,13 @@ os.environ.setdefault("MASKJIT_CACHE", "off")
 import torch
 
 import maskjit
+import readme
 from cases import Case, all_cases
 from machine import Ceilings, Machine, cpu_features, cpu_name
 from peers import Contestant, enter_flex, enter_maskjit, enter_sdpa, start_compiler
 from race import peak_bytes, race, ratio
 from report import markdown, picture
-from summary import goals
+from summary import Goal, goals
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 #: Relative to the peers, by norm; a contestant further off is left out.
@@ -45,6 +46,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="of interleaved runs a case (default: 3; 0.3 with --quick)")
     parser.add_argument("--output", type=pathlib.Path, help="PREFIX of the .json, .md and .png (default: docs/measurements/DATE-cpu-peers)")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release", help="build folder")
+    parser.add_argument("--readme", action="store_true", help="put the summary into README.md")
+    parser.add_argument("--data", type=pathlib.Path, help="measure nothing: make the page (and --readme) of this .json")
     parser.add_argument("--list", action="store_true", help="print the cases and stop")
     given = parser.parse_args()
     given.threads = given.threads or ("2" if given.quick else "1,2")
@@ -160,6 +163,9 @@ def line(result: dict) -> str:
 
 def main() -> int:
     given = options()
+    if given.data:
+        data = json.loads(given.data.read_text(encoding="utf-8"))
+        return publish(data, [Goal(**goal) for goal in data["goals"]], given.data.with_suffix(""), given.readme)
     cases = chosen(given)
     if given.list or not cases:
         print("\n".join(case.name for case in cases) or "no case has such a name")
@@ -222,7 +228,13 @@ def main() -> int:
         "left_out": left_out,
         "results": results,
     }
-    write(data, reached, given.output or ROOT / "docs" / "measurements" / f"{data['date']}-cpu-peers")
+    return publish(data, reached, given.output or ROOT / "docs" / "measurements" / f"{data['date']}-cpu-peers", given.readme)
+
+
+def publish(data: dict, reached: list[Goal], prefix: pathlib.Path, in_readme: bool) -> int:
+    write(data, reached, prefix)
+    if in_readme:
+        readme.update(ROOT / "README.md", readme.table(data, f"{prefix.resolve().relative_to(ROOT)}.md"))
     print()
     for goal in reached:
         print(f"{goal.what}: {goal.reached}; goal: {goal.goal}")
