@@ -1,15 +1,12 @@
 #include "codegen/backend/backend.h"
 
-#include <llvm/CodeGen/TargetPassConfig.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Module.h>
 #include <llvm/IR/OptBisect.h>
 #include <llvm/MC/TargetRegistry.h>
 #include <llvm/Support/TargetSelect.h>
-#include <llvm/Target/RegisterTargetPassConfigCallback.h>
 #include <llvm/Target/TargetMachine.h>
 #include <llvm/Target/TargetOptions.h>
-#include <llvm/Transforms/Scalar.h>
 
 #include <mutex>
 
@@ -31,13 +28,6 @@ void initialize_llvm() {
     LLVMInitializeNVPTXTarget();
     LLVMInitializeNVPTXTargetMC();
     LLVMInitializeNVPTXAsmPrinter();
-    // The kernels' loops already step pointers: strength reduction costs a fifth of code generation
-    // and gains nothing.
-    static const llvm::RegisterTargetPassConfigCallback without_strength_reduction(
-        [](llvm::TargetMachine&, llvm::PassManagerBase&, llvm::TargetPassConfig* config) {
-          const std::unique_ptr<llvm::Pass> pass(llvm::createLoopStrengthReducePass());
-          config->disablePass(pass->getPassID());
-        });
   });
 }
 
@@ -71,9 +61,24 @@ class DevicePasses final : public llvm::OptPassGate {
   }
 };
 
+// The loops of host kernels already step pointers: strength reduction costs a sixth of code
+// generation and gains nothing.
+class HostPasses final : public llvm::OptPassGate {
+ public:
+  bool isEnabled() const override { return true; }
+  bool shouldRunPass(llvm::StringRef name, llvm::StringRef) const override {
+    return name != "Loop Strength Reduction";
+  }
+};
+
 std::string emit(llvm::Module& module, llvm::TargetMachine& machine, llvm::CodeGenFileType type) {
   static DevicePasses device_passes;
-  if (machine.getTargetTriple().isNVPTX()) module.getContext().setOptPassGate(device_passes);
+  static HostPasses host_passes;
+  if (machine.getTargetTriple().isNVPTX()) {
+    module.getContext().setOptPassGate(device_passes);
+  } else {
+    module.getContext().setOptPassGate(host_passes);
+  }
   llvm::SmallString<0> bytes;
   llvm::raw_svector_ostream stream(bytes);
   llvm::legacy::PassManager passes;
