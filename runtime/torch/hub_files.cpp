@@ -71,15 +71,23 @@ Tensor flat(const Layers& layers, int64_t hidden) {
 
 std::vector<Tensor> tensors_of(const c10::IValue& value) {
   std::vector<Tensor> tensors;
-  for (const c10::IValue& item : value.toListRef()) tensors.push_back(item.toTensor());
+  TORCH_CHECK(value.isList(), "a ", value.tagKind(), " is in the place of a list");
+  for (const c10::IValue& item : value.toListRef()) {
+    TORCH_CHECK(item.isTensor(), "a ", item.tagKind(), " is in the place of a tensor");
+    tensors.push_back(item.toTensor());
+  }
   return tensors;
 }
 
 HashWeights weights_of(const c10::IValue& file) {
   HashWeights weights;
+  TORCH_CHECK(file.isGenericDict(), "it holds a ", file.tagKind());
   for (const auto& layer : file.toGenericDict()) {
+    TORCH_CHECK(layer.key().isInt() && layer.value().isGenericDict(), "it maps a ",
+                layer.key().tagKind(), " to a ", layer.value().tagKind());
     HashPerceptrons& perceptrons = weights[layer.key().toInt()];
     for (const auto& list : layer.value().toGenericDict()) {
+      TORCH_CHECK(list.key().isString(), "a layer has a ", list.key().tagKind(), " as a name");
       const std::string& name = list.key().toStringRef();
       if (name == "query_matrix") perceptrons.query_matrix = tensors_of(list.value());
       if (name == "query_bias") perceptrons.query_bias = tensors_of(list.value());
@@ -102,7 +110,9 @@ HashWeights load_hash_weights(const std::string& path) {
   try {
     return weights_of(::torch::jit::pickle_load(*data));
   } catch (const std::exception& error) {
-    const std::string reason = error.what();
+    const auto* of_torch = dynamic_cast<const c10::Error*>(&error);
+    const std::string reason =
+        of_torch != nullptr ? of_torch->what_without_backtrace() : error.what();
     C10_THROW_ERROR(ValueError, c10::str("the hash weights of ", path,
                                          " cannot be read: ", reason.substr(0, reason.find('\n')),
                                          "; {layer: {\"query_matrix\": [tensor, ...], ...}} is "

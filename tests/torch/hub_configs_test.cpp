@@ -220,7 +220,14 @@ TEST(TorchHubConfigs, Errors) {
   const auto adaptive = [](Size base, double epsilon, Size first) {
     return AdaptiveSamplingMaskerConfig{base, epsilon, 0.1, first, int64_t{0}};
   };
+  const std::vector<char> bytes = ::torch::jit::pickle_save(c10::List<int64_t>({1, 2}));
+  const TemporaryFile numbers("numbers.pt", std::string(bytes.begin(), bytes.end())),
+      damaged("damaged.pt", std::string(bytes.begin(), bytes.begin() + 40));
   const std::pair<std::string, std::vector<MaskerConfig>> wrong[] = {
+      {"cannot be read: it holds a GenericList; {layer: {\"query_matrix\": [tensor, ...], ...}} is "
+       "needed",
+       {hash({}, numbers.path())}},
+      {"damaged.pt cannot be read: ", {hash({}, damaged.path())}},
       {"sink_size must be > 0, got 0", {SinkMaskerConfig{int64_t{0}}}},
       {"window_size must be > 0, got -0.5", {LocalMaskerConfig{-0.5}}},
       {"heavy_size must be finite, got inf", {OracleTopKConfig{double{INFINITY}}}},
