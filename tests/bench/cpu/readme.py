@@ -23,8 +23,8 @@ def table(data: dict, page: str) -> str:
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return (
         "\n".join(lines)
-        + f"\n\nGeometric means over lengths of {lengths[0]} to {lengths[-1]}, f32 and bf16, on {threads} threads of a "
-        + f"{data['machine']['cpu']}, beside torch {data['torch']}: [every case]({page}).\n"
+        + f"\n\nGeometric means over lengths of {lengths[0]} to {lengths[-1]}, f32 and bf16, on {threads} threads ("
+        + f"{data['machine']['cpu']}), beside torch {data['torch']}: [every case]({page}).\n"
     )
 
 
