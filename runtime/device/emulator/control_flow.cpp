@@ -246,6 +246,9 @@ class Finisher {
     tracked_.assign(function_.values.size(), false);
   }
 
+  // Of a Pack or an Unpack.
+  static int sources_of(const Instruction& in) { return in.op == AluOp::Pack ? in.arity - 1 : 1; }
+
   // A forward analysis: the registers written on every path. Guarded writes do not count.
   void find_unwritten_reads() {
     const size_t n = registers_.size();
@@ -291,10 +294,21 @@ class Finisher {
         each_def(function_, in, [&](uint32_t v) { now.set(index_[v]); });
       }
     }
-    // A copy of a tracked register hands its state on, so that the copy is tracked, too.
+    // A copy of a tracked register, or of a part of it, hands its state on, so that the copy is
+    // tracked, too. So does what is packed of tracked registers alone.
     for (bool changed = true; changed;) {
       changed = false;
       for (const Instruction& in : function_.code) {
+        if (in.kind == Kind::Alu && (in.op == AluOp::Unpack || in.op == AluOp::Pack)) {
+          int from = 0;
+          each_operand_use(function_, in, [&](uint32_t v) { from += tracked_[v] ? 1 : 0; });
+          if (from < sources_of(in)) continue;
+          each_def(function_, in, [&](uint32_t v) {
+            changed = changed || !tracked_[v];
+            tracked_[v] = true;
+          });
+          continue;
+        }
         if (in.kind != Kind::Alu || (in.op != AluOp::Mov && in.op != AluOp::Select)) continue;
         const uint32_t to = in.operands[0];
         for (int source = 1; source <= (in.op == AluOp::Select ? 2 : 1); ++source) {
@@ -444,7 +458,8 @@ class Finisher {
       });
       if (checks.guard != kNone || !checks.reads.empty() || !checks.writes.empty()) {
         in.checked = true;
-        checks.copies = in.kind == Kind::Alu && in.op == AluOp::Mov;
+        checks.copies = in.kind == Kind::Alu && (in.op == AluOp::Mov || in.op == AluOp::Unpack);
+        if (in.kind == Kind::Alu && in.op == AluOp::Pack) checks.packs = sources_of(in);
         if (in.kind == Kind::Alu && in.op == AluOp::Select) {
           const auto tracked = [&](uint32_t v) { return tracked_[v] ? v : kNone; };
           checks.selection = {in.operands[3], tracked(in.operands[1]), tracked(in.operands[2])};

@@ -248,14 +248,17 @@ bool Executor::check_registers(std::byte* registers, uint32_t pc, uint32_t whole
                  static_cast<uint32_t>(std::countr_zero(missing)));
   };
   if (checks.guard != kNone && !check(checks.guard, whole)) return false;
-  uint32_t copied = mask;
+  uint32_t copied = mask, any = 0;
   for (const uint32_t value : checks.reads) {
+    any |= written(value);
+    if (checks.packs != 0) continue;
     if (checks.copies) {
       copied &= written(value);
     } else if (!check(value, mask)) {
       return false;
     }
   }
+  if (checks.packs != 0 && static_cast<size_t>(checks.packs) == checks.reads.size()) copied &= any;
   if (checks.selection) {
     const auto& selection = *checks.selection;
     const uint32_t chosen =

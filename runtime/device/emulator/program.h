@@ -141,7 +141,10 @@ struct Function {
   struct RegisterChecks {
     std::vector<uint32_t> reads, writes;
     uint32_t guard = kNone;
-    bool copies = false;  // a mov: an unwritten source makes an unwritten copy
+    bool copies = false;  // a mov or an unpacking: an unwritten source makes unwritten copies
+    // A packing mov of so many sources: unwritten if none of them is written. Registers are tracked
+    // whole, and compilers fill vectors lane by lane.
+    int packs = 0;
     // A selp: only the source that a lane selects must be written, else that lane's copy is not.
     struct Selection {
       uint32_t predicate, if_true, if_false;  // values; sources that are not tracked are kNone
