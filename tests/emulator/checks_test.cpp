@@ -217,12 +217,12 @@ TEST(EmulatorChecks, UnwrittenRegisters) {
                FaultKind::UninitialisedRegister, "%r7");
   // So does the part of a wider register, and a register of whose parts none was written.
   EXPECT_FINE(
-      run("mov.b64 {_, %r5}, %rd5; mov.b64 %rd5, {%r1, %r5}; mov.b64 {%r6, _}, %rd5; "
+      run("mov.b64 {_, %r5}, %rd9; mov.b64 %rd9, {%r1, %r5}; mov.b64 {%r6, _}, %rd9; "
           "st.global.b32 [%rd2], %r6;"));
-  EXPECT_FAULT(run("mov.b64 {_, %r5}, %rd5; st.global.b32 [%rd2], %r5;"),
+  EXPECT_FAULT(run("mov.b64 {_, %r5}, %rd9; st.global.b32 [%rd2], %r5;"),
                FaultKind::UninitialisedRegister, "%r5");
-  EXPECT_FAULT(run("mov.b32 %r5, %r6; mov.b64 %rd5, {%r5, %r6}; st.global.b64 [%rd2], %rd5;"),
-               FaultKind::UninitialisedRegister, "%rd5");
+  EXPECT_FAULT(run("mov.b32 %r5, %r6; mov.b64 %rd9, {%r5, %r6}; st.global.b64 [%rd2], %rd9;"),
+               FaultKind::UninitialisedRegister, "%rd9");
   EXPECT_FINE(
       run("setp.lt.u32 %p1, %r1, 40; @%p1 mov.u32 %r5, 1; @%p1 add.u32 %r6, %r5, 1; @%p1 "
           "st.global.b32 [%rd2], %r6;"));
