@@ -211,13 +211,8 @@ int run(Options& options) {
   return kOk;
 }
 
-}  // namespace
-
-void add_bench(CLI::App& app, Action& action) {
-  auto options = std::make_shared<Options>();
-  CLI::App* command =
-      app.add_subcommand("bench", "Time a mask beside dense attention, or the compiler");
-  command->footer(
+void declare(CLI::App& command, std::string_view next, Action& action) {
+  command.footer(
       "Medians of runs that alternate between the two. GFLOP/s count the active elements only. On "
       "a GPU tensors are\n"
       "in its memory, and times are those of events around each call.\n"
@@ -226,26 +221,33 @@ void add_bench(CLI::App& app, Action& action) {
       "  maskjit bench streaming_llm.masker --query q.npy --key k.npy --value v.npy\n"
       "  maskjit bench compile causal");
   // "bench compile" takes other options; "bench" itself a spec that is not called compile.
-  add_bench_compile(*command, action);
-  command->require_subcommand(0, 1);
-  add_spec_options(*command, options->spec);
-  command->get_option("spec")->required(false);
-  add_length_options(*command, options->lengths);
-  command->add_option("--value-dim", options->value_dim,
-                      "Head dimension of the values (default: --head-dim)");
-  add_data_options(*command, options->data);
-  add_engine_options(*command, options->engine);
-  command->add_option("--seconds", options->seconds, "How long to measure")
+  CLI::App* compile = command.add_subcommand(kBenchCompile.name, kBenchCompile.description);
+  kBenchCompile.declare(*compile, {}, action);
+  command.require_subcommand(0, 1);
+  if (next == kBenchCompile.name) return;
+  auto options = std::make_shared<Options>();
+  add_spec_options(command, options->spec);
+  command.get_option("spec")->required(false);
+  add_length_options(command, options->lengths);
+  command.add_option("--value-dim", options->value_dim,
+                     "Head dimension of the values (default: --head-dim)");
+  add_data_options(command, options->data);
+  add_engine_options(command, options->engine);
+  command.add_option("--seconds", options->seconds, "How long to measure")
       ->check(CLI::Range(0.01, 3600.0))
       ->capture_default_str();
-  command->add_option("--runs", options->runs, "How many runs of each instead")
+  command.add_option("--runs", options->runs, "How many runs of each instead")
       ->check(CLI::Range(1, 1000000));
-  command->add_flag("--json", options->json, "Print JSON");
-  command->callback([options, command, &action] {
-    if (!command->get_subcommands().empty()) return;
+  command.add_flag("--json", options->json, "Print JSON");
+  command.callback([options, &command, &action] {
+    if (!command.get_subcommands().empty()) return;
     if (options->spec.spec.empty()) throw CLI::RequiredError("spec");
     action = [options] { return run(*options); };
   });
 }
+
+}  // namespace
+
+const Subcommand kBench = {"bench", "Time a mask beside dense attention, or the compiler", declare};
 
 }  // namespace maskjit::cli

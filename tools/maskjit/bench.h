@@ -4,6 +4,6 @@
 namespace maskjit::cli {
 
 // "bench compile" and the hidden command that its fresh processes execute.
-void add_bench_compile(CLI::App& bench, Action& action);
+extern const Subcommand kBenchCompile;
 
 }  // namespace maskjit::cli

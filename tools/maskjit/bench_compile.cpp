@@ -313,28 +313,29 @@ int run(Options& options) {
   return kOk;
 }
 
-}  // namespace
-
-void add_bench_compile(CLI::App& bench, Action& action) {
+void declare(CLI::App& command, std::string_view, Action& action) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = bench.add_subcommand(
-      "compile", "Time the compiler by stage, the disk cache and the dispatch");
-  command->footer(
+  command.footer(
       "'engine' rows go from the spec's text to a kernel that can run, on a new engine; 'process' "
       "rows from the start\n"
       "of a new process to its end.\n"
       "Examples:\n"
       "  maskjit bench compile causal --dtype bf16 --head-dim 128\n"
       "  maskjit bench compile streaming_llm.masker --runs 21 --json");
-  add_spec_options(*command, options->spec);
-  add_length_options(*command, options->lengths);
-  add_kernel_options(*command, options->kernel);
-  command->add_option("--runs", options->runs, "How often to do each")
+  add_spec_options(command, options->spec);
+  add_length_options(command, options->lengths);
+  add_kernel_options(command, options->kernel);
+  command.add_option("--runs", options->runs, "How often to do each")
       ->check(CLI::Range(1, 10000))
       ->capture_default_str();
-  command->add_flag("--json", options->json, "Print JSON");
-  command->add_option("--child-cache", options->child_cache)->group("");
-  command->callback([options, &action] { action = [options] { return run(*options); }; });
+  command.add_flag("--json", options->json, "Print JSON");
+  command.add_option("--child-cache", options->child_cache)->group("");
+  command.callback([options, &action] { action = [options] { return run(*options); }; });
 }
+
+}  // namespace
+
+const Subcommand kBenchCompile = {
+    "compile", "Time the compiler by stage, the disk cache and the dispatch", declare};
 
 }  // namespace maskjit::cli

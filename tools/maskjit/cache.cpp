@@ -101,12 +101,9 @@ int verify(const Options& options) {
   return bad == 0 ? kOk : kInvalidInput;
 }
 
-}  // namespace
-
-void add_cache(CLI::App& app, Action& action) {
-  CLI::App* command = app.add_subcommand("cache", "Look at the kernel cache");
-  command->require_subcommand(1);
-  command->footer(
+void declare(CLI::App& command, std::string_view, Action& action) {
+  command.require_subcommand(1);
+  command.footer(
       "A bad entry is never used: it is compiled again. MASKJIT_CACHE=off|ro|rw|check says how the "
       "cache is used.\n"
       "Examples:\n"
@@ -122,7 +119,7 @@ void add_cache(CLI::App& app, Action& action) {
       {"verify", "Read every kernel and name the bad ones; exit code 1 if there are any", verify}};
   for (const auto& entry : actions) {
     auto options = std::make_shared<Options>();
-    CLI::App* sub = command->add_subcommand(entry.name, entry.help);
+    CLI::App* sub = command.add_subcommand(entry.name, entry.help);
     sub->add_option("--dir", options->directory,
                     "The cache directory (default: the one that is used)");
     sub->add_flag("--json", options->json, "Print JSON");
@@ -130,5 +127,9 @@ void add_cache(CLI::App& app, Action& action) {
         [options, function = entry.run, &action] { action = [=] { return function(*options); }; });
   }
 }
+
+}  // namespace
+
+const Subcommand kCache = {"cache", "Look at the kernel cache", declare};
 
 }  // namespace maskjit::cli

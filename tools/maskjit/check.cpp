@@ -79,19 +79,20 @@ int run(const Options& options) {
   return failed ? kInvalidInput : kOk;
 }
 
-}  // namespace
-
-void add_check(CLI::App& app, Action& action) {
+void declare(CLI::App& command, std::string_view, Action& action) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("check", "Check .masker files and report every error");
-  command->footer(
+  command.footer(
       "Examples:\n"
       "  maskjit check examples/*.masker\n"
       "  maskjit check --json streaming_llm.masker");
-  command->add_option("files", options->files, "The files")->required();
-  command->add_option("--entry", options->entry, "Also require this attention or masker");
-  command->add_flag("--json", options->json, "Print the diagnostics as JSON");
-  command->callback([options, &action] { action = [options] { return run(*options); }; });
+  command.add_option("files", options->files, "The files")->required();
+  command.add_option("--entry", options->entry, "Also require this attention or masker");
+  command.add_flag("--json", options->json, "Print the diagnostics as JSON");
+  command.callback([options, &action] { action = [options] { return run(*options); }; });
 }
+
+}  // namespace
+
+const Subcommand kCheck = {"check", "Check .masker files and report every error", declare};
 
 }  // namespace maskjit::cli

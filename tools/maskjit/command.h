@@ -1,10 +1,11 @@
 #pragma once
-// A subcommand is one file with an add_... function: it declares its options and, when it is
-// chosen, sets the action that main runs. Actions print results on stdout, everything else on
-// stderr, and return an exit code.
+// A subcommand is one file with a Subcommand: when the command line names it, it declares its
+// options, and when it is parsed, it sets the action that main runs. Actions print results on
+// stdout, everything else on stderr, and return an exit code.
 #include <CLI/App.hpp>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "runtime/api/result.h"
 
@@ -17,17 +18,14 @@ inline constexpr int kInternal = 3;      // a bug of maskjit
 
 using Action = std::function<int()>;
 
-void add_check(CLI::App& app, Action& action);
-void add_fmt(CLI::App& app, Action& action);
-void add_show(CLI::App& app, Action& action);
-void add_explain(CLI::App& app, Action& action);
-void add_compile(CLI::App& app, Action& action);
-void add_run(CLI::App& app, Action& action);
-void add_bench(CLI::App& app, Action& action);
-void add_profile(CLI::App& app, Action& action);
-void add_pack(CLI::App& app, Action& action);
-void add_info(CLI::App& app, Action& action);
-void add_cache(CLI::App& app, Action& action);
+struct Subcommand {
+  const char* name;
+  const char* description;
+  // `next` is the word that follows the name, if any.
+  void (*declare)(CLI::App& command, std::string_view next, Action& action);
+};
+extern const Subcommand kCheck, kFmt, kShow, kExplain, kCompile, kRun, kBench, kProfile, kPack,
+    kInfo, kCache;
 
 // Prints the error and returns its exit code.
 int report(const Error& error);

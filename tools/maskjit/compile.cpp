@@ -123,12 +123,9 @@ int run(Options& options) {
   return emit_code(options, *spec);
 }
 
-}  // namespace
-
-void add_compile(CLI::App& app, Action& action) {
+void declare(CLI::App& command, std::string_view, Action& action) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("compile", "Compile a spec and print any stage of it");
-  command->footer(
+  command.footer(
       "Stages: tokens, ast, ir (after the passes), tiles (the tile and range functions), "
       "plan (of a sequence with selectors), llvm-before (before the\n"
       "optimiser), llvm, asm, object; of a GPU ptx, cubin (machine code, by ptxas) and sass-report "
@@ -140,18 +137,22 @@ void add_compile(CLI::App& app, Action& action) {
       "-o kernel.s\n"
       "  maskjit compile causal --emit=ptx --dtype bf16 --head-dim 128 --target sm_90\n"
       "  maskjit compile causal --emit=sass-report --dtype bf16 --head-dim 128 --target sm_80");
-  add_spec_options(*command, options->spec);
-  add_length_options(*command, options->lengths);
-  add_kernel_options(*command, options->kernel);
-  command->add_option("--emit", options->emit, "The stage to print")
+  add_spec_options(command, options->spec);
+  add_length_options(command, options->lengths);
+  add_kernel_options(command, options->kernel);
+  command.add_option("--emit", options->emit, "The stage to print")
       ->check(CLI::IsMember({"tokens", "ast", "ir", "tiles", "plan", "llvm-before", "llvm", "asm",
                              "ptx", "cubin", "sass-report", "object"}))
       ->capture_default_str();
-  command->add_option("--pass-limit", options->pass_limit,
-                      "Stop the optimiser after so many passes");
-  command->add_option("-o,--output", options->output, "A file, or - for standard output")
+  command.add_option("--pass-limit", options->pass_limit,
+                     "Stop the optimiser after so many passes");
+  command.add_option("-o,--output", options->output, "A file, or - for standard output")
       ->capture_default_str();
-  command->callback([options, &action] { action = [options] { return run(*options); }; });
+  command.callback([options, &action] { action = [options] { return run(*options); }; });
 }
+
+}  // namespace
+
+const Subcommand kCompile = {"compile", "Compile a spec and print any stage of it", declare};
 
 }  // namespace maskjit::cli

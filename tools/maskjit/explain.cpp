@@ -218,21 +218,22 @@ int run(Options& options) {
   return kOk;
 }
 
-}  // namespace
-
-void add_explain(CLI::App& app, Action& action) {
+void declare(CLI::App& command, std::string_view, Action& action) {
   auto options = std::make_shared<Options>();
-  CLI::App* command =
-      app.add_subcommand("explain", "Say what a mask reaches, costs and is compiled to");
-  command->footer(
+  command.footer(
       "Examples:\n"
       "  maskjit explain streaming_llm.masker --kv-len 8192\n"
       "  maskjit explain local --set n=10% --kv-len 100000 --json");
-  add_spec_options(*command, options->spec);
-  add_length_options(*command, options->lengths);
-  add_kernel_options(*command, options->kernel);
-  command->add_flag("--json", options->json, "Print JSON");
-  command->callback([options, &action] { action = [options] { return run(*options); }; });
+  add_spec_options(command, options->spec);
+  add_length_options(command, options->lengths);
+  add_kernel_options(command, options->kernel);
+  command.add_flag("--json", options->json, "Print JSON");
+  command.callback([options, &action] { action = [options] { return run(*options); }; });
 }
+
+}  // namespace
+
+const Subcommand kExplain = {"explain", "Say what a mask reaches, costs and is compiled to",
+                             declare};
 
 }  // namespace maskjit::cli

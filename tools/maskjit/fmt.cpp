@@ -53,22 +53,23 @@ int run(const Options& options) {
   return code;
 }
 
-}  // namespace
-
-void add_fmt(CLI::App& app, Action& action) {
+void declare(CLI::App& command, std::string_view, Action& action) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("fmt", "Format .masker files in place");
-  command->footer(
+  command.footer(
       "Examples:\n"
       "  maskjit fmt examples/*.masker\n"
       "  maskjit fmt --check examples/*.masker\n"
       "  maskjit fmt - < spec.masker");
   command
-      ->add_option("files", options->files, "The files, or - for standard input to standard output")
+      .add_option("files", options->files, "The files, or - for standard input to standard output")
       ->required();
-  command->add_flag("--check", options->check,
-                    "Only say which files are not formatted; exit code 1 if any");
-  command->callback([options, &action] { action = [options] { return run(*options); }; });
+  command.add_flag("--check", options->check,
+                   "Only say which files are not formatted; exit code 1 if any");
+  command.callback([options, &action] { action = [options] { return run(*options); }; });
 }
+
+}  // namespace
+
+const Subcommand kFmt = {"fmt", "Format .masker files in place", declare};
 
 }  // namespace maskjit::cli

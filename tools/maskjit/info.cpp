@@ -91,14 +91,15 @@ int run(bool as_json) {
   return kOk;
 }
 
+void declare(CLI::App& command, std::string_view, Action& action) {
+  auto json = std::make_shared<bool>(false);
+  command.footer("Examples:\n  maskjit info\n  maskjit info --json");
+  command.add_flag("--json", *json, "Print JSON");
+  command.callback([json, &action] { action = [json] { return run(*json); }; });
+}
+
 }  // namespace
 
-void add_info(CLI::App& app, Action& action) {
-  auto json = std::make_shared<bool>(false);
-  CLI::App* command = app.add_subcommand("info", "Versions, CPU targets, threads, cache");
-  command->footer("Examples:\n  maskjit info\n  maskjit info --json");
-  command->add_flag("--json", *json, "Print JSON");
-  command->callback([json, &action] { action = [json] { return run(*json); }; });
-}
+const Subcommand kInfo = {"info", "Versions, CPU targets, threads, cache", declare};
 
 }  // namespace maskjit::cli

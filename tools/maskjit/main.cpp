@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <span>
 #include <string_view>
 
 #include "tools/maskjit/command.h"
@@ -21,23 +22,24 @@ extern "C" void on_abort(int) {
   ::_exit(kInternal);
 }
 
-struct Subcommand {
-  std::string_view name;
-  void (*add)(CLI::App&, Action&);
-};
-constexpr Subcommand kSubcommands[] = {
-    {"check", add_check},     {"fmt", add_fmt},   {"show", add_show},   {"explain", add_explain},
-    {"compile", add_compile}, {"run", add_run},   {"bench", add_bench}, {"profile", add_profile},
-    {"pack", add_pack},       {"info", add_info}, {"cache", add_cache},
-};
+constexpr const Subcommand* kSubcommands[] = {&kCheck,   &kFmt,  &kShow,  &kExplain,
+                                              &kCompile, &kRun,  &kBench, &kProfile,
+                                              &kPack,    &kInfo, &kCache};
 
-// Only the one that the first argument names: declaring the options of all takes longer than a
-// kernel takes to come from the cache.
-void add_subcommands(CLI::App& app, Action& action, std::string_view first) {
-  for (const Subcommand& subcommand : kSubcommands) {
-    if (subcommand.name == first) return subcommand.add(app, action);
+// Options are declared when a subcommand is met, and only the one is added that the first word
+// names: declaring all takes longer than a kernel takes to come from the cache.
+void add_subcommands(CLI::App& app, std::span<char* const> words, Action& action) {
+  const auto add = [&](const Subcommand& subcommand) {
+    CLI::App* command = app.add_subcommand(subcommand.name, subcommand.description);
+    command->preparse_callback([command, &subcommand, words, &action](size_t left) {
+      const bool any = left > 0 && left <= words.size();
+      subcommand.declare(*command, any ? words[words.size() - left] : "", action);
+    });
+  };
+  for (const Subcommand* subcommand : kSubcommands) {
+    if (words.size() > 1 && words[1] == std::string_view(subcommand->name)) return add(*subcommand);
   }
-  for (const Subcommand& subcommand : kSubcommands) subcommand.add(app, action);
+  for (const Subcommand* subcommand : kSubcommands) add(*subcommand);
 }
 
 int run(int argc, char** argv) {
@@ -49,7 +51,7 @@ int run(int argc, char** argv) {
       "error.\n"
       "maskjit SUBCOMMAND --help has examples.");
   Action action;
-  add_subcommands(app, action, argc > 1 ? argv[1] : "");
+  add_subcommands(app, {argv, static_cast<size_t>(argc)}, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

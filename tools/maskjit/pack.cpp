@@ -163,12 +163,9 @@ int run(Options& options) {
   return print_pack(options, *pack, kernels.size());
 }
 
-}  // namespace
-
-void add_pack(CLI::App& app, Action& action) {
+void declare(CLI::App& command, std::string_view, Action& action) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("pack", "Compile kernels ahead of time into a directory");
-  command->footer(
+  command.footer(
       "For each spec, target, type and head dimension the kernel for many query rows and the one "
       "for few are packed;\n"
       "with --from-cache every kernel of the cache, whatever the calls that made it. Without a "
@@ -180,30 +177,34 @@ void add_pack(CLI::App& app, Action& action) {
       "128\n"
       "  maskjit pack kernels/ causal --target sm_80 --target sm_90a --target x86-64+avx2\n"
       "  maskjit pack kernels/ --from-cache");
-  command->add_option("directory", options->directory, "Where the kernels go")->required();
-  command->add_option("specs", options->specs,
-                      ".masker files, or standard maskers by name (causal)");
-  command->add_option("--entry", options->entry,
-                      "The attention or masker of the files (default: the only one)");
+  command.add_option("directory", options->directory, "Where the kernels go")->required();
+  command.add_option("specs", options->specs,
+                     ".masker files, or standard maskers by name (causal)");
+  command.add_option("--entry", options->entry,
+                     "The attention or masker of the files (default: the only one)");
   command
-      ->add_option("--set", options->settings,
-                   "name=value of a parameter: 12, 0.5, true, or 10% of the keys; may be repeated")
+      .add_option("--set", options->settings,
+                  "name=value of a parameter: 12, 0.5, true, or 10% of the keys; may be repeated")
       ->allow_extra_args(false);
-  command->add_option("--target", options->targets, "May be repeated (default: this CPU)")
+  command.add_option("--target", options->targets, "May be repeated (default: this CPU)")
       ->allow_extra_args(false);
-  command->add_option("--dtype", options->dtypes, "f32, f16 or bf16; may be repeated")
+  command.add_option("--dtype", options->dtypes, "f32, f16 or bf16; may be repeated")
       ->allow_extra_args(false)
       ->capture_default_str();
-  command->add_option("--head-dim", options->head_dims, "May be repeated")
+  command.add_option("--head-dim", options->head_dims, "May be repeated")
       ->allow_extra_args(false)
       ->capture_default_str();
-  command->add_option("--value-dim", options->value_dim,
-                      "Head dimension of the values (default: --head-dim)");
-  command->add_flag("--from-cache", options->from_cache, "Every kernel of the kernel cache");
-  command->add_flag("--no-cubin", options->no_cubin,
-                    "PTX without machine code, even if there is a ptxas");
-  command->add_flag("--json", options->json, "Print JSON");
-  command->callback([options, &action] { action = [options] { return run(*options); }; });
+  command.add_option("--value-dim", options->value_dim,
+                     "Head dimension of the values (default: --head-dim)");
+  command.add_flag("--from-cache", options->from_cache, "Every kernel of the kernel cache");
+  command.add_flag("--no-cubin", options->no_cubin,
+                   "PTX without machine code, even if there is a ptxas");
+  command.add_flag("--json", options->json, "Print JSON");
+  command.callback([options, &action] { action = [options] { return run(*options); }; });
 }
+
+}  // namespace
+
+const Subcommand kPack = {"pack", "Compile kernels ahead of time into a directory", declare};
 
 }  // namespace maskjit::cli

@@ -245,28 +245,30 @@ int run(Options& options) {
   return kOk;
 }
 
-}  // namespace
-
-void add_profile(CLI::App& app, Action& action) {
+void declare(CLI::App& command, std::string_view, Action& action) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand(
-      "profile", "Run a GPU kernel on the emulator, count what it does, compare with the ideal");
-  command->footer(
+  command.footer(
       "Counts are exact; nothing here is a time. The ideal reads queries once and each key and "
       "value of a tile that is\n"
       "not empty once for each query tile, and writes the output once. Data is random.\n"
       "Examples:\n"
       "  maskjit profile causal --kv-len 512 --heads 2\n"
       "  maskjit profile streaming_llm.masker --target sm_90 --head-dim 128 --dtype f16 --json");
-  add_spec_options(*command, options->spec);
-  add_length_options(*command, options->lengths);
-  command->add_option("--target", options->target, "The GPU to compile for")->capture_default_str();
-  command->add_option("--template", options->only_template, "Only this kernel template");
-  command->add_option("--dtype", options->dtype, "f32, f16 or bf16")->capture_default_str();
-  command->add_option("--value-dim", options->value_dim,
-                      "Head dimension of the values (default: --head-dim)");
-  command->add_flag("--json", options->json, "Print JSON");
-  command->callback([options, &action] { action = [options] { return run(*options); }; });
+  add_spec_options(command, options->spec);
+  add_length_options(command, options->lengths);
+  command.add_option("--target", options->target, "The GPU to compile for")->capture_default_str();
+  command.add_option("--template", options->only_template, "Only this kernel template");
+  command.add_option("--dtype", options->dtype, "f32, f16 or bf16")->capture_default_str();
+  command.add_option("--value-dim", options->value_dim,
+                     "Head dimension of the values (default: --head-dim)");
+  command.add_flag("--json", options->json, "Print JSON");
+  command.callback([options, &action] { action = [options] { return run(*options); }; });
 }
+
+}  // namespace
+
+const Subcommand kProfile = {
+    "profile", "Run a GPU kernel on the emulator, count what it does, compare with the ideal",
+    declare};
 
 }  // namespace maskjit::cli

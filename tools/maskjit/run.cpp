@@ -162,12 +162,9 @@ int run(Options& options) {
   return print_results(options, *launch, milliseconds, *results, deviations);
 }
 
-}  // namespace
-
-void add_run(CLI::App& app, Action& action) {
+void declare(CLI::App& command, std::string_view, Action& action) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("run", "Compute attention on tensors from files");
-  command->footer(
+  command.footer(
       "Examples:\n"
       "  maskjit run causal --query q.npy --key k.npy --value v.npy --out o.npy\n"
       "  maskjit run streaming_llm.masker --set window=128 --query m.safetensors:query --key "
@@ -178,24 +175,28 @@ void add_run(CLI::App& app, Action& action) {
       "o.npy\n"
       "  maskjit run causal --device emulator --target sm_90 --query q.npy --key k.npy --value "
       "v.npy --out o.npy");
-  add_spec_options(*command, options->spec);
-  add_data_options(*command, options->data);
-  add_engine_options(*command, options->engine);
-  command->add_option("--out", options->out, "Where the output goes: .npy or .safetensors[:name]");
-  command->add_option("--lse", options->lse, "Where the log-sum-exp of each row goes");
-  command->add_option("--row-max", options->row_max, "Where the row maxima go");
-  command->add_option("--numerator", options->numerator, "Where the numerators go");
-  command->add_option("--denominator", options->denominator, "Where the denominators go");
-  command->add_option("--weights", options->weights, "Where the dense weights go (queries x keys)");
-  command->add_option("--scale", options->scale,
-                      "Of the logits (default: 1 / sqrt(head dimension))");
-  command->add_option("--q-offset", options->q_offset,
-                      "Position of the first query (default: keys - queries)");
-  command->add_flag("--row-max-over-all", options->row_max_over_all,
-                    "Numerator and denominator relative to the maximum over all allowed keys");
-  command->add_flag("--check", options->check, "Compare with the f64 reference (static masks)");
-  command->add_flag("--json", options->json, "Print JSON");
-  command->callback([options, &action] { action = [options] { return run(*options); }; });
+  add_spec_options(command, options->spec);
+  add_data_options(command, options->data);
+  add_engine_options(command, options->engine);
+  command.add_option("--out", options->out, "Where the output goes: .npy or .safetensors[:name]");
+  command.add_option("--lse", options->lse, "Where the log-sum-exp of each row goes");
+  command.add_option("--row-max", options->row_max, "Where the row maxima go");
+  command.add_option("--numerator", options->numerator, "Where the numerators go");
+  command.add_option("--denominator", options->denominator, "Where the denominators go");
+  command.add_option("--weights", options->weights, "Where the dense weights go (queries x keys)");
+  command.add_option("--scale", options->scale,
+                     "Of the logits (default: 1 / sqrt(head dimension))");
+  command.add_option("--q-offset", options->q_offset,
+                     "Position of the first query (default: keys - queries)");
+  command.add_flag("--row-max-over-all", options->row_max_over_all,
+                   "Numerator and denominator relative to the maximum over all allowed keys");
+  command.add_flag("--check", options->check, "Compare with the f64 reference (static masks)");
+  command.add_flag("--json", options->json, "Print JSON");
+  command.callback([options, &action] { action = [options] { return run(*options); }; });
 }
+
+}  // namespace
+
+const Subcommand kRun = {"run", "Compute attention on tensors from files", declare};
 
 }  // namespace maskjit::cli

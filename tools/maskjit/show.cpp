@@ -122,26 +122,27 @@ int run(Options& options) {
   return kOk;
 }
 
-}  // namespace
-
-void add_show(CLI::App& app, Action& action) {
+void declare(CLI::App& command, std::string_view, Action& action) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("show", "Draw a mask");
-  command->footer(
+  command.footer(
       "Examples:\n"
       "  maskjit show causal --kv-len 16\n"
       "  maskjit show streaming_llm.masker --set window=128 --kv-len 512\n"
       "  maskjit show streaming_llm.masker --kv-len 4096 --png mask.png --svg mask.svg");
-  add_spec_options(*command, options->spec);
-  add_length_options(*command, options->lengths);
-  command->add_option("--batch", options->batch, "The batch to draw")->capture_default_str();
-  command->add_option("--head", options->head, "The head to draw")->capture_default_str();
-  command->add_option("--tile-q", options->tile_q, "Queries a tile")->capture_default_str();
-  command->add_option("--tile-k", options->tile_k, "Keys a tile")->capture_default_str();
-  command->add_option("--png", options->png, "Write a PNG image instead");
-  command->add_option("--svg", options->svg, "Write an SVG image instead");
-  command->add_flag("--json", options->json, "Print the picture as numbers");
-  command->callback([options, &action] { action = [options] { return run(*options); }; });
+  add_spec_options(command, options->spec);
+  add_length_options(command, options->lengths);
+  command.add_option("--batch", options->batch, "The batch to draw")->capture_default_str();
+  command.add_option("--head", options->head, "The head to draw")->capture_default_str();
+  command.add_option("--tile-q", options->tile_q, "Queries a tile")->capture_default_str();
+  command.add_option("--tile-k", options->tile_k, "Keys a tile")->capture_default_str();
+  command.add_option("--png", options->png, "Write a PNG image instead");
+  command.add_option("--svg", options->svg, "Write an SVG image instead");
+  command.add_flag("--json", options->json, "Print the picture as numbers");
+  command.callback([options, &action] { action = [options] { return run(*options); }; });
 }
+
+}  // namespace
+
+const Subcommand kShow = {"show", "Draw a mask", declare};
 
 }  // namespace maskjit::cli
