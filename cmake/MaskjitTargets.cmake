@@ -65,3 +65,11 @@ function(maskjit_test name)
   add_test(NAME ${name} COMMAND ${name}_test)
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
 endfunction()
+
+# maskjit_start_without_llvm(target): the constructors of LLVM's globals, which are half of what a process takes that only loads
+# a cached kernel, run before the first compile instead of at the start (docs/adr/0009-start-without-llvm.md).
+function(maskjit_start_without_llvm target)
+  set(script "${PROJECT_SOURCE_DIR}/cmake/lazy_llvm.ld")
+  target_link_options(${target} PRIVATE "-Wl,-T,${script}")
+  set_property(TARGET ${target} APPEND PROPERTY LINK_DEPENDS "${script}")
+endfunction()

@@ -12,6 +12,7 @@
 #include "codegen/instantiate/instantiate.h"
 #include "codegen/optimize/optimize.h"
 #include "codegen/spec/version.h"
+#include "codegen/start_llvm.h"
 
 namespace maskjit::codegen {
 namespace {
@@ -43,6 +44,7 @@ std::variant<CodeArtifact, CompileError> compile(const ir::Program& program,
                                                  const analysis::TileFunctions& tiles,
                                                  const KernelSpec& spec, const Target& target,
                                                  const EmitRequest& emit, EmitResult* emitted) {
+  start_llvm();
   Stopwatch watch;
   CodeArtifact artifact;
   artifact.target = target.print();

@@ -1,5 +1,5 @@
 #pragma once
-// llvm::Module -> bytes of a host object, and bytes -> executable code (ORC, JITLink).
+// llvm::Module -> bytes of a host object. (load.cpp, without LLVM: bytes -> executable code.)
 #include <memory>
 #include <string>
 

@@ -1,47 +1,37 @@
-// Loads objects into the process: one execution session, one dylib a kernel, removed with the
-// kernel.
-#include <llvm/ExecutionEngine/JITLink/JITLinkMemoryManager.h>
-#include <llvm/ExecutionEngine/Orc/AbsoluteSymbols.h>
-#include <llvm/ExecutionEngine/Orc/Core.h>
-#include <llvm/ExecutionEngine/Orc/ObjectLinkingLayer.h>
-#include <llvm/ExecutionEngine/Orc/SelfExecutorProcessControl.h>
-#include <llvm/ExecutionEngine/Orc/Shared/ExecutorSymbolDef.h>
-#include <llvm/Support/MemoryBuffer.h>
-
-#include <array>
-#include <atomic>
+// An object of a kernel, linked with the microkernels of its target.
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include <mutex>
 #include <optional>
 
-#include "codegen/backend/backend.h"
+#include "codegen/backend/object_code.h"
+#include "codegen/compile.h"
 #include "codegen/target/target.h"
 #include "kernels_templates/include/microkernel_table.h"
-#include "masker_dsl/ir/internal_error.h"
 
 namespace maskjit::codegen {
 namespace {
 
-namespace orc = llvm::orc;
+struct NamedFunction {
+  std::string_view name;
+  const void* address;
+};
 
-// Objects link against nothing but the microkernels of their target and these: what LLVM calls for
-// memory, and for operations that the oldest targets have no instruction for.
-orc::SymbolMap runtime_functions(orc::ExecutionSession& session) {
-  orc::SymbolMap map;
-  const auto add = [&](const char* name, auto* function) {
-    map[session.intern(name)] = orc::ExecutorSymbolDef(orc::ExecutorAddr::fromPtr(function),
-                                                       llvm::JITSymbolFlags::Exported);
-  };
-  add("memcpy", static_cast<void* (*)(void*, const void*, size_t)>(std::memcpy));
-  add("memmove", static_cast<void* (*)(void*, const void*, size_t)>(std::memmove));
-  add("memset", static_cast<void* (*)(void*, int, size_t)>(std::memset));
-  add("fmaf", static_cast<float (*)(float, float, float)>(::fmaf));
-  add("floor", static_cast<double (*)(double)>(::floor));
-  add("floorf", static_cast<float (*)(float)>(::floorf));
-  return map;
+template <typename Function>
+const void* address_of(Function* function) {
+  return reinterpret_cast<const void*>(function);
 }
+
+// Objects call nothing but the microkernels of their target and these: what LLVM calls for memory,
+// and for operations that the oldest targets have no instruction for.
+const NamedFunction kRuntimeFunctions[] = {
+    {"memcpy", address_of<void*(void*, const void*, size_t)>(std::memcpy)},
+    {"memmove", address_of<void*(void*, const void*, size_t)>(std::memmove)},
+    {"memset", address_of<void*(void*, int, size_t)>(std::memset)},
+    {"fmaf", address_of<float(float, float, float)>(::fmaf)},
+    {"floor", address_of<double(double)>(::floor)},
+    {"floorf", address_of<float(float)>(::floorf)},
+};
 
 templates::MicrokernelIsa isa_of(HostLevel level) {
   switch (level) {
@@ -59,103 +49,42 @@ templates::MicrokernelIsa isa_of(HostLevel level) {
   return templates::MicrokernelIsa::Baseline;
 }
 
-struct Session {
-  Session() {
-    auto control = orc::SelfExecutorProcessControl::Create();
-    MASKJIT_CHECK(!!control,
-                  "cannot create the JIT session: " + llvm::toString(control.takeError()));
-    session = std::make_unique<orc::ExecutionSession>(std::move(*control));
-    // Nothing is to be printed: the reasons go into the error that load() returns.
-    session->setErrorReporter([this](llvm::Error error) {
-      const std::lock_guard<std::mutex> lock(mutex);
-      reasons += llvm::toString(std::move(error)) + "; ";
-    });
-    layer = std::make_unique<orc::ObjectLinkingLayer>(*session);
-    support = &session->createBareJITDylib("support");
-    llvm::cantFail(support->define(orc::absoluteSymbols(runtime_functions(*session))));
+const void* find_function(std::string_view name, HostLevel level) {
+  for (const MjMicrokernel& kernel : templates::microkernels(isa_of(level))) {
+    if (name == kernel.name) return kernel.address;
   }
-  ~Session() {
-    layer.reset();
-    llvm::consumeError(session->endSession());
+  for (const NamedFunction& function : kRuntimeFunctions) {
+    if (name == function.name) return function.address;
   }
-  // The microkernels of one level, defined on its first use.
-  orc::JITDylib& microkernels(HostLevel level) {
-    const std::lock_guard<std::mutex> lock(mutex);
-    orc::JITDylib*& dylib = levels[static_cast<size_t>(level)];
-    if (dylib == nullptr) {
-      dylib = &session->createBareJITDylib("microkernels" + Target{level}.print());
-      orc::SymbolMap map;
-      for (const MjMicrokernel& kernel : templates::microkernels(isa_of(level))) {
-        map[session->intern(kernel.name)] = orc::ExecutorSymbolDef(
-            orc::ExecutorAddr::fromPtr(kernel.address), llvm::JITSymbolFlags::Exported);
-      }
-      llvm::cantFail(dylib->define(orc::absoluteSymbols(std::move(map))));
-    }
-    return *dylib;
-  }
-
-  std::unique_ptr<orc::ExecutionSession> session;
-  std::unique_ptr<orc::ObjectLinkingLayer> layer;
-  orc::JITDylib* support = nullptr;
-  std::array<orc::JITDylib*, static_cast<size_t>(HostLevel::AmxBf16) + 1> levels = {};
-  std::atomic<uint64_t> kernels{0};
-
-  std::string take_reasons() {
-    const std::lock_guard<std::mutex> lock(mutex);
-    return std::exchange(reasons, {});
-  }
-  std::mutex mutex;
-  std::string reasons;
-};
-
-// Kernels keep the session alive, so that order of destruction at exit does not matter.
-std::shared_ptr<Session> shared_session() {
-  static std::shared_ptr<Session> session = std::make_shared<Session>();
-  return session;
+  return nullptr;
 }
 
-class OrcKernel final : public LoadedKernel {
+class ObjectKernel final : public LoadedKernel {
  public:
-  OrcKernel(std::shared_ptr<Session> session, orc::JITDylib& dylib)
-      : session_(std::move(session)), dylib_(&dylib) {}
-  ~OrcKernel() override { llvm::consumeError(session_->session->removeJITDylib(*dylib_)); }
+  explicit ObjectKernel(ObjectCode code) : code_(std::move(code)) {
+    plan = reinterpret_cast<MjPlanFunction>(code_.symbol("mj_plan"));
+    run = reinterpret_cast<MjRunFunction>(code_.symbol("mj_run"));
+  }
 
  private:
-  std::shared_ptr<Session> session_;
-  orc::JITDylibSP dylib_;
+  ObjectCode code_;
 };
-
-CompileError load_error(Session& session, const std::string& what, llvm::Error error) {
-  return {"loading a kernel: " + what + ": " + session.take_reasons() +
-          llvm::toString(std::move(error))};
-}
 
 }  // namespace
 
 std::variant<std::unique_ptr<LoadedKernel>, CompileError> load(const CodeArtifact& artifact) {
   const auto start = std::chrono::steady_clock::now();
-  const std::optional<Target> target = Target::parse(artifact.target);
-  if (!target)
-    return CompileError{"loading a kernel: its target \"" + artifact.target + "\" is unknown"};
-  std::shared_ptr<Session> session = shared_session();
-  const std::string name = "kernel" + std::to_string(session->kernels++);
-  orc::JITDylib& dylib = session->session->createBareJITDylib(name);
-  auto kernel = std::make_unique<OrcKernel>(session, dylib);
-  dylib.addToLinkOrder(*session->support);
-  dylib.addToLinkOrder(session->microkernels(target->level));
-  if (llvm::Error error =
-          session->layer->add(dylib, llvm::MemoryBuffer::getMemBufferCopy(artifact.object, name))) {
-    return load_error(*session, "the object", std::move(error));
-  }
-  const auto entry = [&](const char* symbol) {
-    return session->session->lookup({&dylib}, session->session->intern(symbol));
+  const auto error = [](const std::string& what) {
+    return CompileError{"loading a kernel: " + what};
   };
-  auto plan = entry("mj_plan");
-  if (!plan) return load_error(*session, "mj_plan", plan.takeError());
-  auto run = entry("mj_run");
-  if (!run) return load_error(*session, "mj_run", run.takeError());
-  kernel->plan = plan->getAddress().toPtr<MjPlanFunction>();
-  kernel->run = run->getAddress().toPtr<MjRunFunction>();
+  const std::optional<Target> target = Target::parse(artifact.target);
+  if (!target) return error("its target \"" + artifact.target + "\" is unknown");
+  auto placed = ObjectCode::place(
+      artifact.object, [&](std::string_view name) { return find_function(name, target->level); });
+  if (const auto* problem = std::get_if<std::string>(&placed)) return error(*problem);
+  auto kernel = std::make_unique<ObjectKernel>(std::get<ObjectCode>(std::move(placed)));
+  if (kernel->plan == nullptr) return error("it does not define mj_plan");
+  if (kernel->run == nullptr) return error("it does not define mj_run");
   kernel->load_milliseconds =
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
   return std::unique_ptr<LoadedKernel>(std::move(kernel));
