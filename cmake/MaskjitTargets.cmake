@@ -61,6 +61,9 @@ function(maskjit_test name)
   endif()
   target_compile_definitions(${name}_test PRIVATE MASKJIT_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                                                   MASKJIT_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  if(MASKJIT_SANITIZE MATCHES "undefined")  # of what is tested, not of the tests: a third of the time that they take to compile
+    target_compile_options(${name}_test PRIVATE -fno-sanitize=undefined)
+  endif()
   maskjit_precompile(${name}_test pch_test.h)
   add_test(NAME ${name} COMMAND ${name}_test)
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")

@@ -4,6 +4,7 @@
 
 #include "runtime/index/state.h"
 #include "tests/runtime/index/support.h"
+#include "tests/sanitized.h"
 
 namespace maskjit {
 namespace {
@@ -43,7 +44,7 @@ void update_in_steps(Rng& rng, KeyIndex& index, KeyCache& cache, int64_t size) {
 }
 
 TEST(KeyIndexChunking, AThousandRandomCases) {
-  for (uint64_t seed = 0; seed < 1000; ++seed) {
+  for (uint64_t seed = 0; seed < (kSanitized ? 200 : 1000); ++seed) {
     SCOPED_TRACE(seed);
     Rng rng(seed);
     const KeyIndex::Shape shape = random_shape(rng);
