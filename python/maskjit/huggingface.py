@@ -47,6 +47,7 @@ def register(
     if sampling is not None and not isinstance(sampling, Sampling):
         raise TypeError(f"sampling is a {type(sampling).__name__}; a maskjit.Sampling is needed")
     sampling = sampling or Sampling(seed=0)
+    use = _Use(attn, parameters)
 
     def forward(
         module: nn.Module,
@@ -78,13 +79,21 @@ def register(
             transposed=True,
             dropout=Dropout(dropout) if dropout > 0 else None,
             sampling=drawn,
-            index=None if kept is None else kept.index(attn, query, key, drawn.seed or 0, parameters),
+            index=None if kept is None else kept.index(use, query, key, drawn.seed or 0),
             parameters=parameters or None,
         )
         return output, None
 
     AttentionInterface.register(name, forward)
     AttentionMaskInterface.register(name, padding_mask)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Use:
+    """What a name stands for. Two uses of a spec, with other tables say, have an index each."""
+
+    attn: Attention
+    parameters: dict[str, Tensor | bool | int | float]
 
 
 class IndexedCache(DynamicCache):
@@ -107,11 +116,9 @@ class IndexedLayer(DynamicLayer):
         super().__init__(**kwargs)
         self._indexes = _Indexes()
 
-    def index(
-        self, attn: Attention, query: Tensor, key: Tensor, seed: int, parameters: dict[str, Any]
-    ) -> KeyIndex | None:
-        """Of `key`, all keys of this layer; None if `attn` has none."""
-        return self._indexes.find(attn, query, key, seed, parameters)
+    def index(self, use: _Use, query: Tensor, key: Tensor, seed: int) -> KeyIndex | None:
+        """Of `key`, all keys of this layer; None if the spec has none."""
+        return self._indexes.find(use, query, key, seed)
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         keys, values = super().update(key_states, value_states, *args, **kwargs)
@@ -141,33 +148,31 @@ class IndexedLayer(DynamicLayer):
 
 
 class _Indexes:
-    """By spec: the index, and how many of its keys are still the first ones of the layer."""
+    """By use of a spec: the index, and how many of its keys are still the first ones of the layer."""
 
     def __init__(self) -> None:
-        self._kept: dict[Attention, tuple[KeyIndex, int]] = {}
-        self._without: set[Attention] = set()
+        self._kept: dict[_Use, tuple[KeyIndex, int]] = {}
+        self._without: set[_Use] = set()
 
-    def find(
-        self, attn: Attention, query: Tensor, key: Tensor, seed: int, parameters: dict[str, Any]
-    ) -> KeyIndex | None:
-        if attn in self._without:
+    def find(self, use: _Use, query: Tensor, key: Tensor, seed: int) -> KeyIndex | None:
+        if use in self._without:
             return None
-        kept = self._kept.get(attn)
+        kept = self._kept.get(use)
         if kept is None:
-            tensors = {name: value for name, value in parameters.items() if isinstance(value, Tensor)}
+            tensors = {name: value for name, value in use.parameters.items() if isinstance(value, Tensor)}
             try:
-                index = attn.key_index(query, key, seed=seed, parameters=tensors)
+                index = use.attn.key_index(query, key, seed=seed, parameters=tensors)
             except (ValueError, NotImplementedError):  # a spec without one; what else is wrong the call says
-                self._without.add(attn)
+                self._without.add(use)
                 return None
         else:
             index, unchanged = kept
             index.update(key, unchanged)
-        self._kept[attn] = (index, key.shape[2])
+        self._kept[use] = (index, key.shape[2])
         return index
 
     def keep(self, keys: int) -> None:
-        self._kept = {attn: (index, min(unchanged, keys)) for attn, (index, unchanged) in self._kept.items()}
+        self._kept = {use: (index, min(unchanged, keys)) for use, (index, unchanged) in self._kept.items()}
 
     def clear(self) -> None:
         self._kept = {}

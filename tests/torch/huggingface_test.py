@@ -108,6 +108,19 @@ class Indexes(unittest.TestCase):
             self.same(generate(self.model, self.tokens, huggingface.IndexedCache()), want)
         self.assertEqual((counted.made, counted.updated), (LAYERS, 0))  # asked for once a layer
 
+    def test_other_parameters_have_an_index_of_their_own(self):
+        attn = maskjit.compile(CHANNELS)
+        logits = []
+        for cache in (huggingface.IndexedCache(), transformers.DynamicCache()):
+            for step in range(3):
+                table = torch.arange(step, step + 4, dtype=torch.int32).expand(HEADS, 4).contiguous()
+                huggingface.register("tested", attn, table=table)
+                self.model.set_attn_implementation("tested")
+                fresh = self.tokens[:, :-2] if step == 0 else self.tokens[:, -3 + step][:, None]
+                logits.append(self.model(fresh, past_key_values=cache).logits)
+        for indexed, without in zip(logits[:3], logits[3:]):
+            self.assertTrue(torch.equal(indexed, without))
+
     def test_each_cache_has_its_own(self):
         self.use(PAGES)
         # The same first 39 tokens, and others.
