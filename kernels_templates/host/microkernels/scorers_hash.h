@@ -2,6 +2,7 @@
 // Sign codes of a perceptron (HashAttention), compared by popcount.
 #include "kernels_templates/host/common/math.h"
 #include "kernels_templates/host/microkernels/scorers_common.h"
+#include "kernels_templates/include/scorer_math.h"
 
 namespace mj {
 namespace {
@@ -23,25 +24,15 @@ struct HashNumbers {
   }
 };
 
-// erf by Abramowitz and Stegun 7.1.26, absolute error below 2e-7.
-MJ_INLINE float erf_scalar(float x) {
-  const float a = __builtin_fabsf(x);
-  const float t = 1.0f / __builtin_fmaf(0.3275911f, a, 1.0f);
-  float p = 1.061405429f;
-  p = __builtin_fmaf(p, t, -1.453152027f);
-  p = __builtin_fmaf(p, t, 1.421413741f);
-  p = __builtin_fmaf(p, t, -0.284496736f);
-  p = __builtin_fmaf(p, t, 0.254829592f);
-  return __builtin_copysignf(1.0f - p * t * exp_scalar(-a * a), x);
-}
-
 template <int kActivation>
 MJ_INLINE void activate_as(float* x, int count) {
   for (int i = 0; i < count; ++i) {
     if constexpr (kActivation == MJ_RELU) x[i] = x[i] > 0.0f ? x[i] : 0.0f;
     if constexpr (kActivation == MJ_SILU) x[i] = x[i] / (1.0f + exp_scalar(-x[i]));
-    if constexpr (kActivation == MJ_GELU)
-      x[i] = 0.5f * x[i] * (1.0f + erf_scalar(x[i] * 0.70710678118654752f));
+    if constexpr (kActivation == MJ_GELU) {
+      const float y = x[i] * 0.70710678118654752f;
+      x[i] = 0.5f * x[i] * (1.0f + erf_of(y, exp_scalar(-y * y)));
+    }
     if constexpr (kActivation == MJ_TANH) x[i] = tanh_scalar(x[i]);
   }
 }

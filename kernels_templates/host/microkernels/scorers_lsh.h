@@ -4,6 +4,7 @@
 // [q~ / |q~|, 0]: their angle orders keys as <q, k> does. Signs do not depend on positive factors,
 // so that codes are taken of [k~, sqrt(N^2 - |k~|^2)] and [q~, 0].
 #include "kernels_templates/host/microkernels/scorers_common.h"
+#include "kernels_templates/include/scorer_math.h"
 
 namespace mj {
 namespace {
@@ -136,35 +137,6 @@ MJ_OUTLINE void score_lsh(const MjScorer* scorer, int32_t batch, int32_t head, c
   }
 }
 
-// acos by Abramowitz and Stegun 4.4.46, absolute error below 1e-7 in f32.
-MJ_INLINE float acos_scalar(float x) {
-  const float a = __builtin_fabsf(x);
-  float p = -0.0012624911f;
-  p = __builtin_fmaf(p, a, 0.0066700901f);
-  p = __builtin_fmaf(p, a, -0.0170881256f);
-  p = __builtin_fmaf(p, a, 0.0308918810f);
-  p = __builtin_fmaf(p, a, -0.0501743046f);
-  p = __builtin_fmaf(p, a, 0.0889789874f);
-  p = __builtin_fmaf(p, a, -0.2145988016f);
-  p = __builtin_fmaf(p, a, 1.5707963050f);
-  const float value = p * __builtin_sqrtf(1.0f - a);
-  return x < 0.0f ? 3.14159265358979f - value : value;
-}
-
-MJ_INLINE double power(double x, int n) {
-  double result = 1.0;
-  for (; n > 0; n >>= 1, x *= x) {
-    if ((n & 1) != 0) result *= x;
-  }
-  return result;
-}
-
-// 1 - (1 - x)^n for x in [0, 1] without cancellation.
-MJ_INLINE double at_least_once(double x, int n) {
-  if (x * n > 1e-3) return 1.0 - power(1.0 - x, n);
-  return n * x * (1.0 - (n - 1) * x / 2 * (1.0 - (n - 2) * x / 3));
-}
-
 MJ_OUTLINE float lsh_weight(const MjScorer* scorer, int32_t batch, int32_t head,
                             const void* prepared, int64_t k, float query_key) {
   const LshNumbers n(scorer);
@@ -175,11 +147,8 @@ MJ_OUTLINE float lsh_weight(const MjScorer* scorer, int32_t batch, int32_t head,
     centred -= query->centre_product;
   }
   const float lengths = query->norm * lsh_state(scorer, batch, head)[0];
-  float cosine = lengths > 0.0f ? centred / lengths : 0.0f;
-  cosine = cosine < 1.0f ? (cosine > -1.0f ? cosine : -1.0f) : 1.0f;
-  const double agree = 1.0 - static_cast<double>(acos_scalar(cosine)) / 3.14159265358979323846;
-  const double weight = at_least_once(power(agree > 0.0 ? agree : 0.0, n.bits), n.tables);
-  return weight > 0x1p-126 ? static_cast<float>(weight) : 0x1p-126f;
+  const float cosine = lengths > 0.0f ? centred / lengths : 0.0f;
+  return lsh_probability(cosine, n.bits, n.tables);
 }
 
 template <typename Code>

@@ -3,6 +3,7 @@
 // host/microkernels/scorers.h defines them. An item is a lane; numbers are made in the order of the
 // host's, so that both choose the same keys.
 #include "kernels_templates/include/index_layout.h"
+#include "kernels_templates/include/scorer_math.h"
 #include "kernels_templates/nvptx/select/row.h"
 
 namespace mj {
@@ -183,22 +184,13 @@ MJ_INLINE void score_channels(const SelectRow& row, const MjScorer& scorer, cons
 extern "C" float mj_exp(float x);
 extern "C" float mj_tanh(float x);
 
-// erf by Abramowitz and Stegun 7.1.26, absolute error below 2e-7.
-MJ_INLINE float erf_of(float x) {
-  const float a = __builtin_fabsf(x);
-  const float t = 1.0f / __builtin_fmaf(0.3275911f, a, 1.0f);
-  float p = 1.061405429f;
-  p = __builtin_fmaf(p, t, -1.453152027f);
-  p = __builtin_fmaf(p, t, 1.421413741f);
-  p = __builtin_fmaf(p, t, -0.284496736f);
-  p = __builtin_fmaf(p, t, 0.254829592f);
-  return __builtin_copysignf(1.0f - p * t * mj_exp(-a * a), x);
-}
-
 MJ_INLINE float activate(float x, int activation) {
   if (activation == MJ_RELU) return x > 0.0f ? x : 0.0f;
   if (activation == MJ_SILU) return x / (1.0f + mj_exp(-x));
-  if (activation == MJ_GELU) return 0.5f * x * (1.0f + erf_of(x * 0.70710678118654752f));
+  if (activation == MJ_GELU) {
+    const float y = x * 0.70710678118654752f;
+    return 0.5f * x * (1.0f + erf_of(y, mj_exp(-y * y)));
+  }
   return mj_tanh(x);
 }
 

@@ -1,40 +1,10 @@
 #pragma once
 // What attention reads of a selection: the active keys of a row, and their weights.
+#include "kernels_templates/include/scorer_math.h"
 #include "kernels_templates/nvptx/common/adjust.h"
 #include "kernels_templates/nvptx/select/row.h"
 
 namespace mj {
-
-// acos by Abramowitz and Stegun 4.4.46, absolute error below 1e-7 in f32.
-MJ_INLINE float acos_of(float x) {
-  const float a = __builtin_fabsf(x);
-  float p = -0.0012624911f;
-  p = __builtin_fmaf(p, a, 0.0066700901f);
-  p = __builtin_fmaf(p, a, -0.0170881256f);
-  p = __builtin_fmaf(p, a, 0.0308918810f);
-  p = __builtin_fmaf(p, a, -0.0501743046f);
-  p = __builtin_fmaf(p, a, 0.0889789874f);
-  p = __builtin_fmaf(p, a, -0.2145988016f);
-  p = __builtin_fmaf(p, a, 1.5707963050f);
-  const float value = p * __builtin_sqrtf(1.0f - a);
-  return x < 0.0f ? 3.14159265358979f - value : value;
-}
-
-MJ_INLINE double power(double x, int n) {
-  double result = 1.0;
-  MJ_ROLL
-  for (; n > 0; n >>= 1) {
-    if ((n & 1) != 0) result *= x;
-    x *= x;
-  }
-  return result;
-}
-
-// 1 - (1 - x)^n for x in [0, 1] without cancellation.
-MJ_INLINE double at_least_once(double x, int n) {
-  if (x * n > 1e-3) return 1.0 - power(1.0 - x, n);
-  return n * x * (1.0 - (n - 1) * x / 2 * (1.0 - (n - 2) * x / 3));
-}
 
 // The probability with which magic_pig takes a key whose product with the query is given.
 // `numbers`: |q~| N, and the query's product with the centre.
@@ -48,12 +18,8 @@ MJ_INLINE float lsh_weight(const MjScorer& scorer, int batch, int head, int kv_h
     centred -= *reinterpret_cast<const float*>(row + key / 64 * rows.row_stride + key % 64 * 4);
     centred -= numbers[1];
   }
-  float cosine = numbers[0] > 0.0f ? centred / numbers[0] : 0.0f;
-  cosine = cosine < 1.0f ? (cosine > -1.0f ? cosine : -1.0f) : 1.0f;
-  const double agree = 1.0 - static_cast<double>(acos_of(cosine)) / 3.14159265358979323846;
-  const double weight =
-      at_least_once(power(agree > 0.0 ? agree : 0.0, scorer.numbers[1]), scorer.numbers[0]);
-  return weight > 0x1p-126 ? static_cast<float>(weight) : 0x1p-126f;
+  const float cosine = numbers[0] > 0.0f ? centred / numbers[0] : 0.0f;
+  return lsh_probability(cosine, scorer.numbers[1], scorer.numbers[0]);
 }
 
 // Places of a row, as the readers below take them.
