@@ -73,9 +73,7 @@ struct TiledKeys {
   const MjAttentionArgs* args;
   QueryBlock block;
   KeyTiles tiles;
-  const char *keys, *values;
-  int64_t key_bytes, value_bytes;  // of a row
-  bool wide_keys, wide_values;
+  KeyRows rows;
   int kv_len, warp, lane;
 
   static MJ_MEMBER Blocks blocks(const MjAttentionArgs* args) {
@@ -90,22 +88,17 @@ struct TiledKeys {
     kv_len = length;
     warp = own_warp_index;
     lane = own_lane;
-    keys = row_of(args->key, mj_element, block.batch, block.kv_head, 0);
-    values = row_of(args->value, mj_element, block.batch, block.kv_head, 0);
-    wide_keys = is_wide(args->key, mj_element, mj_head_dim);
-    wide_values = is_wide(args->value, mj_element, mj_head_dim_v);
-    key_bytes = args->key.row_stride * element_bytes(mj_element);
-    value_bytes = args->value.row_stride * element_bytes(mj_element);
+    rows = key_rows(args, block.batch, block.kv_head);
   }
   MJ_MEMBER int next(int tile, int* found) const {
     return next_tile(args, block, tiles, tile, kNoTile, found);
   }
   MJ_MEMBER int load(int tile, const Stage& stage) const {
     const int first = tile * mj_tile_k + warp * kDecodeKeys;
-    load_tile(own_warp(), stage.keys, stage.key_pitch, keys + first * key_bytes,
-              args->key.row_stride, kDecodeKeys, kv_len - first, mj_head_dim, wide_keys);
-    load_tile(own_warp(), stage.values, stage.value_pitch, values + first * value_bytes,
-              args->value.row_stride, kDecodeKeys, kv_len - first, mj_head_dim_v, wide_values);
+    load_tile(own_warp(), stage.keys, stage.key_pitch, rows.keys + first * rows.key_bytes,
+              args->key.row_stride, kDecodeKeys, kv_len - first, mj_head_dim, rows.wide_keys);
+    load_tile(own_warp(), stage.values, stage.value_pitch, rows.values + first * rows.value_bytes,
+              args->value.row_stride, kDecodeKeys, kv_len - first, mj_head_dim_v, rows.wide_values);
     return 0;
   }
   template <typename RowOf>

@@ -89,6 +89,23 @@ MJ_INLINE void load_queries(const MjAttentionArgs* args, const QueryBlock& block
   }
 }
 
+// Where the rows of keys and values of a head begin, their distance in bytes, and whether 16 bytes
+// of them can be copied at once.
+struct KeyRows {
+  const char *keys, *values;
+  int64_t key_bytes, value_bytes;
+  bool wide_keys, wide_values;
+};
+MJ_INLINE KeyRows key_rows(const MjAttentionArgs* args, int batch, int kv_head) {
+  const int bytes = element_bytes(mj_element);
+  return {row_of(args->key, mj_element, batch, kv_head, 0),
+          row_of(args->value, mj_element, batch, kv_head, 0),
+          args->key.row_stride * bytes,
+          args->value.row_stride * bytes,
+          is_wide(args->key, mj_element, mj_head_dim),
+          is_wide(args->value, mj_element, mj_head_dim_v)};
+}
+
 // The tiles of one split: `count` visited ones from `first` on.
 struct Share {
   int first, count;

@@ -17,9 +17,7 @@ struct ListedKeys {
   int query;
   const int32_t* list;
   int count;
-  const char *keys, *values;
-  int64_t key_bytes, value_bytes;  // of a row
-  bool wide_keys, wide_values;
+  KeyRows rows;
   int warp, lane;
   int end;
   int upcoming;  // this lane's key of the tile that is loaded next
@@ -37,12 +35,7 @@ struct ListedKeys {
   MJ_MEMBER void start(int, int own_warp_index, int own_lane) {
     warp = own_warp_index;
     lane = own_lane;
-    keys = row_of(args->key, mj_element, row.batch, row.kv_head, 0);
-    values = row_of(args->value, mj_element, row.batch, row.kv_head, 0);
-    wide_keys = is_wide(args->key, mj_element, mj_head_dim);
-    wide_values = is_wide(args->value, mj_element, mj_head_dim_v);
-    key_bytes = args->key.row_stride * element_bytes(mj_element);
-    value_bytes = args->value.row_stride * element_bytes(mj_element);
+    rows = key_rows(args, row.batch, row.kv_head);
     upcoming = key_of(upcoming);
   }
   MJ_MEMBER int first_of(int tile) const { return tile * mj_tile_k + warp * kDecodeKeys; }
@@ -85,9 +78,10 @@ struct ListedKeys {
   MJ_MEMBER int load(int tile, const Stage& stage) {
     const int present = count - first_of(tile);
     const int key = upcoming;
-    gather(stage.keys, stage.key_pitch, keys, key_bytes, present, mj_head_dim, wide_keys);
-    gather(stage.values, stage.value_pitch, values, value_bytes, present, mj_head_dim_v,
-           wide_values);
+    gather(stage.keys, stage.key_pitch, rows.keys, rows.key_bytes, present, mj_head_dim,
+           rows.wide_keys);
+    gather(stage.values, stage.value_pitch, rows.values, rows.value_bytes, present, mj_head_dim_v,
+           rows.wide_values);
     upcoming = key_of(tile + 1);
     return key;
   }
