@@ -14,7 +14,6 @@ namespace {
 constexpr const char* kDecodeName = "nvptx/attention_decode";
 constexpr const char* kSelectDecodeName = "nvptx/select_decode";
 constexpr const char* kSelectForwardName = "nvptx/select_forward";
-constexpr const char* kSelectReferenceName = "nvptx/select_reference";
 constexpr int kMaxBlockedHeadDim = 256;
 
 bool is_single(const ProblemSpec& problem) { return problem.element == MJ_F32; }
@@ -109,7 +108,6 @@ Support decode_supports(const ir::Program& program, const ProblemSpec& problem,
 
 KernelSpec decode_specialise(const ProblemSpec& problem, const Target&) {
   KernelSpec spec;
-  spec.template_name = kDecodeName;
   spec.problem = problem;
   spec.warps = mj::decode_warps(problem.head_dim, problem.head_dim_v, is_single(problem));
   spec.tile_q = mj::kDecodeRows;
@@ -128,7 +126,6 @@ Support forward_supports(const ir::Program& program, const ProblemSpec& problem,
 KernelSpec forward_specialise(const ProblemSpec& problem, const Target&) {
   const TileShape& shape = tile_shape(problem);
   KernelSpec spec;
-  spec.template_name = "nvptx/attention_forward";
   spec.problem = problem;
   spec.tile_q = shape.tile_q;
   spec.tile_k = shape.tile_k;
@@ -143,7 +140,6 @@ Support reference_supports(const ir::Program& program, const ProblemSpec&, const
 
 KernelSpec reference_specialise(const ProblemSpec& problem, const Target&) {
   KernelSpec spec;
-  spec.template_name = "nvptx/attention_reference";
   spec.problem = problem;
   spec.tile_q = 1;
   spec.tile_k = 64;
@@ -151,39 +147,12 @@ KernelSpec reference_specialise(const ProblemSpec& problem, const Target&) {
   return spec;
 }
 
-Support select_decode_supports(const ir::Program& program, const ProblemSpec& problem,
-                               const Target& target) {
+// A sequence runs as the attention that its selection feeds, where it fits itself.
+template <auto kAttentionSupports>
+Support sequence_supports(const ir::Program& program, const ProblemSpec& problem,
+                          const Target& target) {
   const Support sequence = fits_sequence(program, problem, target);
-  return sequence.yes ? decode_supports(program, problem, target) : sequence;
-}
-
-KernelSpec select_decode_specialise(const ProblemSpec& problem, const Target& target) {
-  KernelSpec spec = decode_specialise(problem, target);
-  spec.template_name = kSelectDecodeName;
-  return spec;
-}
-
-Support select_forward_supports(const ir::Program& program, const ProblemSpec& problem,
-                                const Target& target) {
-  const Support sequence = fits_sequence(program, problem, target);
-  return sequence.yes ? forward_supports(program, problem, target) : sequence;
-}
-
-KernelSpec select_forward_specialise(const ProblemSpec& problem, const Target& target) {
-  KernelSpec spec = forward_specialise(problem, target);
-  spec.template_name = kSelectForwardName;
-  return spec;
-}
-
-Support select_reference_supports(const ir::Program& program, const ProblemSpec& problem,
-                                  const Target& target) {
-  return fits_sequence(program, problem, target);
-}
-
-KernelSpec select_reference_specialise(const ProblemSpec& problem, const Target& target) {
-  KernelSpec spec = reference_specialise(problem, target);
-  spec.template_name = kSelectReferenceName;
-  return spec;
+  return sequence.yes ? kAttentionSupports(program, problem, target) : sequence;
 }
 
 // As blocks_of() of nvptx/attention_decode.
@@ -276,12 +245,13 @@ const std::vector<KernelTemplate>& device_templates() {
        reference_specialise},
       {kSelectDecodeName,
        "a few query rows and the keys that a sequence of maskers selects, gathered",
-       select_decode_supports, select_decode_specialise, /*selects=*/true},
+       sequence_supports<decode_supports>, decode_specialise, /*selects=*/true},
       {kSelectForwardName,
        "blocked attention over the tiles with keys that a sequence of maskers selects",
-       select_forward_supports, select_forward_specialise, /*selects=*/true},
-      {kSelectReferenceName, "the keys that a sequence of maskers selects, one warp a query row",
-       select_reference_supports, select_reference_specialise, /*selects=*/true},
+       sequence_supports<forward_supports>, forward_specialise, /*selects=*/true},
+      {"nvptx/select_reference",
+       "the keys that a sequence of maskers selects, one warp a query row",
+       sequence_supports<reference_supports>, reference_specialise, /*selects=*/true},
   };
   return templates;
 }

@@ -39,7 +39,6 @@ Support decode_supports(const ir::Program&, const ProblemSpec& problem, const Ta
 
 KernelSpec decode_specialise(const ProblemSpec& problem, const Target&) {
   KernelSpec spec;
-  spec.template_name = "host/attention_decode";
   spec.problem = problem;
   spec.tile_q = 16;
   spec.tile_k = 64;
@@ -52,7 +51,6 @@ Support forward_supports(const ir::Program&, const ProblemSpec& problem, const T
 
 KernelSpec forward_specialise(const ProblemSpec& problem, const Target& target) {
   KernelSpec spec;
-  spec.template_name = "host/attention_forward";
   spec.problem = problem;
   spec.pairs = wants_pairs(problem, target);
   spec.word_multiple = spec.pairs && target.level >= HostLevel::AmxBf16 ? 16 : 1;
@@ -69,17 +67,10 @@ Support select_supports(const ir::Program& program, const ProblemSpec& problem, 
   return supports_blocked(problem);
 }
 
-KernelSpec select_specialise(const ProblemSpec& problem, const Target& target) {
-  KernelSpec spec = forward_specialise(problem, target);
-  spec.template_name = "host/attention_select";
-  return spec;
-}
-
 Support reference_supports(const ir::Program&, const ProblemSpec&, const Target&) { return {}; }
 
 KernelSpec reference_specialise(const ProblemSpec& problem, const Target&) {
   KernelSpec spec;
-  spec.template_name = "host/attention_reference";
   spec.problem = problem;
   spec.tile_q = 16;
   spec.tile_k = 64;
@@ -97,7 +88,7 @@ const std::vector<KernelTemplate>& kernel_templates() {
       {"host/attention_reference", "one row at a time; supports everything", reference_supports,
        reference_specialise},
       {"host/attention_select", "attention over the keys that a sequence of maskers selects",
-       select_supports, select_specialise, /*selects=*/true},
+       select_supports, forward_specialise, /*selects=*/true},
   };
   return templates;
 }
@@ -140,6 +131,7 @@ Selection select_template(const ir::Program& program, const ProblemSpec& problem
     const Support support = t.supports(program, problem, target);
     if (support.yes) {
       selection.spec = t.specialise(problem, target);
+      selection.spec->template_name = t.name;
       // A hint does not reach the code: two problems that differ in it share a kernel.
       selection.spec->problem.short_queries = false;
       if (t.selects && !target.is_host()) {

@@ -20,6 +20,7 @@ struct KernelTemplate {
   std::string purpose;
   Support (*supports)(const ir::Program&, const ProblemSpec&, const Target&);
   // The specialisation for a problem that it supports: operand words and tile shape.
+  // select_template adds the name and what follows from the program.
   KernelSpec (*specialise)(const ProblemSpec&, const Target&);
   bool selects = false;  // it runs sequences of stages, and nothing else
 };
