@@ -113,18 +113,21 @@ std::vector<ProblemDescription> conformance_problems() {
     p.layout = layouts[(i + i / 3) % std::size(layouts)];
     return p;
   };
+  const auto vary_operands = [&](ProblemDescription& p, size_t i) {
+    p.head_dim_v = i % 4 == 3 ? dims[(i * 7 + 1) % std::size(dims)] : 0;
+    p.additive = additives[(i + i / 7) % std::size(additives)];
+    p.additive_broadcast = i % 2 == 0;
+    p.q_offset_delta = i % 9 == 8 ? 11 : 0;
+    p.scale_factor = i % 13 == 7 ? -0.5 : i % 17 == 9 ? 0.0 : 1.0;
+  };
   std::vector<ProblemDescription> problems;
   // A mixed-radix walk: the periods are coprime enough that all pairs of nearby choices come up.
   for (size_t i = 0; i < 75; ++i) {
     const Shape& shape = shapes[(i * 4 + i / 15) % shapes.size()];
     const NamedMask& mask = masks()[i % masks().size()];
     ProblemDescription p = problem_of(i, shape, mask);
-    p.head_dim_v = i % 4 == 3 ? dims[(i * 7 + 1) % std::size(dims)] : 0;
-    p.additive = additives[(i + i / 7) % std::size(additives)];
-    p.additive_broadcast = i % 2 == 0;
+    vary_operands(p, i);
     p.dense_results = i % 6 == 1;
-    p.q_offset_delta = i % 9 == 8 ? 11 : 0;
-    p.scale_factor = i % 13 == 7 ? -0.5 : i % 17 == 9 ? 0.0 : 1.0;
     p.seed = 1000 + i;
     problems.push_back(p);
   }
@@ -154,12 +157,8 @@ std::vector<ProblemDescription> conformance_problems() {
     const Shape& shape = shapes[(i * 5 + i / 11) % shapes.size()];
     const NamedMask& mask = sequences()[i % sequences().size()];
     ProblemDescription p = problem_of(i, shape, mask);
-    p.head_dim_v = i % 4 == 3 ? dims[(i * 7 + 1) % std::size(dims)] : 0;
-    p.additive = additives[(i + i / 7) % std::size(additives)];
-    p.additive_broadcast = i % 2 == 0;
+    vary_operands(p, i);
     p.dense_results = i % 4 == 1;
-    p.q_offset_delta = i % 9 == 8 ? 11 : 0;
-    p.scale_factor = i % 13 == 7 ? -0.5 : i % 17 == 9 ? 0.0 : 1.0;
     p.dropout = i % 10 == 4 ? MJ_DROPOUT : MJ_NO_DROPOUT;
     p.sequence = true;
     p.seed = 4000 + i;
