@@ -1,16 +1,18 @@
 // Sequences of maskers on the emulator, through the public API against the f64 reference.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 
-#include "tests/runtime/engine/problem.h"
+#include "tests/runtime/engine/scorer_cases.h"
 
 namespace maskjit {
 namespace {
 
 using testing::Layout;
 using testing::Problem;
+using testing::SequenceCase;
 using testing::Tensor;
 
 EngineOptions on_emulator(std::string only_template = {}) {
@@ -22,25 +24,8 @@ EngineOptions on_emulator(std::string only_template = {}) {
 
 constexpr int64_t kHeadDim = 16;
 
-Tensor channel_table(int64_t heads) {
-  Tensor table(ElementType::I32, {heads, 5});
-  for (int64_t i = 0; i < table.size(); ++i) table.set(i, static_cast<double>(i * 7 % kHeadDim));
-  return table;
-}
-
-// A perceptron of two layers of 12 and 40 outputs for each head.
-Tensor perceptron(int64_t heads, double phase) {
-  Tensor mlp(ElementType::F32, {heads, kHeadDim * 12 + 12 + 12 * 40 + 40});
-  for (int64_t i = 0; i < mlp.size(); ++i)
-    mlp.set(i, std::sin(static_cast<double>(i) * 1.7 + phase));
-  return mlp;
-}
-
-struct Case {
-  const char* name;
-  const char* attention;
-};
-constexpr Case kCases[] = {
+// What ranks by the logits or by random numbers.
+const SequenceCase kCases[] = {
     {"Best", "attention main { mask causal() & (sink(4) then local(8) then top_k(10%)) }"},
     {"All", "attention main { mask top_k(1000) then top_p(1.0) }"},
     {"None", "attention main { mask none() & top_k(3) }"},
@@ -57,60 +42,24 @@ constexpr Case kCases[] = {
     {"Scores",
      "attention main { mask local(60) & (top_k(3) then (k % 5 == 0) then random(0.25)) score "
      "softcap(s, 3.0) score alibi(s) }"},
-    {"Pages",
-     "attention main { mask causal() & (sink(4) then local(8) then top_k(40, by = "
-     "page_bound(16))) }"},
-    {"SmallPages",
-     "attention main { mask causal() & top_k(30, by = page_bound(7, bits = 4, min_pages = 1)) }"},
-    {"PagesByMass", "attention main { mask sink(4) then top_p(0.5, by = page_bound(16)) }"},
-    {"NoPages", "attention main { mask top_k(0, by = page_bound(16, min_pages = 0)) }"},
-    {"Channels",
-     "attention main(table: tensor<i32>[num_heads, 5]) { mask causal() & (sink(4) then top_k(10%, "
-     "by = channels(table, bits = 4)) then top_k(3, by = channels(table))) }"},
-    {"WideChannels",
-     "attention main(table: tensor<i32>[num_heads, 5]) { mask top_k(20, by = channels(table, bits "
-     "= 10)) then top_k(9, by = channels(table, bits = 8)) }"},
-    {"Hash",
-     "attention main(a: tensor<f32>[num_heads, 724], b: tensor<f32>[num_heads, 724]) { mask "
-     "causal() & (sink(4) then top_k(20, by = hash_bits(a, b, bits = 40, layers = 2, hidden = 12, "
-     "activation = gelu))) }"},
-    {"ProductQuantisation",
-     "attention main { mask causal() & (local(8) then top_k(20, by = pq_codes(sub_dims = 8, bits = "
-     "4)) then top_k(3, by = pq_codes(sub_dims = 3, bits = 5))) }"},
-    {"MagicPig",
-     "attention main { mask causal() & (sink(4) then magic_pig(tables = 20, bits = 3)) }"},
-    {"MagicPigUncentred",
-     "attention main { mask local(60) & magic_pig(tables = 8, bits = 2, centre = false) }"},
-    {"MagicPigThenAdaptive",
-     "attention main { mask magic_pig(tables = 4, bits = 3) then adaptive(base = 10%, epsilon = "
-     "0.2, delta = 0.2) score softcap(s, 4.0) }"},
-    {"Mixed",
-     "attention main { mask causal() & (sink(2) then top_k(16, by = page_bound(4)) then "
-     "top_k(8, by = pq_codes(sub_dims = 4, bits = 3)) then top_k(5) then adaptive(base = "
-     "10%, epsilon = 0.2, delta = 0.2)) }"},
 };
 
-class DeviceSelection : public ::testing::TestWithParam<Case> {
+std::vector<SequenceCase> all_cases() {
+  std::vector<SequenceCase> all(std::begin(kCases), std::end(kCases));
+  for (SequenceCase& of_scorer : testing::scorer_cases(kHeadDim))
+    all.push_back(std::move(of_scorer));
+  return all;
+}
+
+class DeviceSelection : public ::testing::TestWithParam<SequenceCase> {
  protected:
   // `i`: which element type this case takes.
   static Problem problem(int i) {
     constexpr ElementType kTypes[] = {ElementType::F32, ElementType::BF16, ElementType::F16};
-    const std::string text = GetParam().attention;
-    Problem p{.spec = text,
-              .num_heads = 2,
-              .num_kv_heads = 1,
-              .kv_len = 170,
-              .head_dim = kHeadDim,
-              .head_dim_v = 8,
-              .type = kTypes[(text.size() + static_cast<size_t>(i)) % 3],
-              .weights = false,
-              .sampling = {.seed = 3}};
-    if (text.find("channels") != std::string::npos)
-      p.tensors.emplace("table", channel_table(p.num_heads));
-    if (text.find("hash_bits") != std::string::npos) {
-      p.tensors.emplace("a", perceptron(p.num_heads, 0));
-      p.tensors.emplace("b", perceptron(p.num_heads, 1));
-    }
+    Problem p = testing::scorer_problem(GetParam(), 2, 1, kHeadDim);
+    p.head_dim_v = 8;
+    p.type = kTypes[(GetParam().attention.size() + static_cast<size_t>(i)) % 3];
+    p.weights = false;
     return p;
   }
 };
@@ -132,19 +81,20 @@ TEST_P(DeviceSelection, Prefill) {
 }
 
 // Sanitizers see the emulator and the launch, not the kernel: a sample is enough for them.
-std::vector<Case> cases() {
+std::vector<SequenceCase> cases() {
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
   constexpr size_t kStride = 6;
 #else
   constexpr size_t kStride = 1;
 #endif
-  std::vector<Case> all;
-  for (size_t i = 0; i < std::size(kCases); i += kStride) all.push_back(kCases[i]);
-  return all;
+  const std::vector<SequenceCase> all = all_cases();
+  std::vector<SequenceCase> taken;
+  for (size_t i = 0; i < all.size(); i += kStride) taken.push_back(all[i]);
+  return taken;
 }
 
 INSTANTIATE_TEST_SUITE_P(All, DeviceSelection, ::testing::ValuesIn(cases()),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& info) { return info.param.name; });
 
 // Sequences of random stages over rows that end around words, groups and tiles.
 TEST(DeviceSelections, RandomSequences) {
@@ -181,17 +131,19 @@ TEST(DeviceSelections, RandomSequences) {
 // Dense weights and the maximum over all keys, with a mask that excludes by its lowest number.
 TEST(DeviceSelections, DenseResults) {
   const Engine engine(on_emulator());
-  for (const size_t i : {7, 8, 10, 18}) {
-    Problem p{.spec = kCases[i].attention,
-              .num_heads = 2,
-              .q_len = 2,
-              .kv_len = 90,
-              .head_dim = kHeadDim,
-              .head_dim_v = 8,
-              .additive = ElementType::F32,
-              .additive_is_finite = i % 2 == 0,
-              .row_max_over_all = true,
-              .sampling = {.seed = 3}};
+  const std::vector<SequenceCase> all = all_cases();
+  for (const char* name : {"Adaptive", "Weights", "Pages", "MagicPig"}) {
+    const auto found =
+        std::find_if(all.begin(), all.end(), [&](const SequenceCase& c) { return c.name == name; });
+    ASSERT_NE(found, all.end()) << name;
+    SCOPED_TRACE(name);
+    Problem p = testing::scorer_problem(*found, 2, 1, kHeadDim);
+    p.q_len = 2;
+    p.kv_len = 90;
+    p.head_dim_v = 8;
+    p.additive = ElementType::F32;
+    p.additive_is_finite = found->name.size() % 2 == 0;
+    p.row_max_over_all = true;
     testing::expect_reference(engine, p);
   }
 }

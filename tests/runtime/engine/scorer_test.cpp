@@ -1,9 +1,7 @@
 // Selectors whose scorers rank keys by an index, through the public API against the f64 reference.
 #include <gtest/gtest.h>
 
-#include <cmath>
-
-#include "tests/runtime/engine/problem.h"
+#include "tests/runtime/engine/scorer_cases.h"
 
 namespace maskjit {
 namespace {
@@ -14,73 +12,9 @@ using testing::Tensor;
 
 constexpr int64_t kHeadDim = 32;
 
-Tensor channel_table(int64_t heads) {
-  Tensor table(ElementType::I32, {heads, 6});
-  for (int64_t i = 0; i < table.size(); ++i) table.set(i, static_cast<double>(i * 7 % kHeadDim));
-  return table;
-}
-
-// A perceptron of two layers of 16 and 40 outputs for each head.
-Tensor perceptron(int64_t heads, double phase) {
-  Tensor mlp(ElementType::F32, {heads, kHeadDim * 16 + 16 + 16 * 40 + 40});
-  for (int64_t i = 0; i < mlp.size(); ++i)
-    mlp.set(i, std::sin(static_cast<double>(i) * 1.7 + phase));
-  return mlp;
-}
-
-struct Case {
-  const char* name;
-  const char* attention;
-  bool channels = false, hash = false;
-};
-const Case kCases[] = {
-    {"Pages",
-     "attention main { mask causal() & (sink(4) then local(8) then top_k(40, by = "
-     "page_bound(16))) }"},
-    {"SmallPages",
-     "attention main { mask causal() & top_k(30, by = page_bound(7, bits = 4, "
-     "min_pages = 1)) }"},
-    {"PagesByMass", "attention main { mask sink(4) then top_p(0.5, by = page_bound(16)) }"},
-    {"NoPages", "attention main { mask top_k(0, by = page_bound(16, min_pages = 0)) }"},
-    {"Channels",
-     "attention main(table: tensor<i32>[num_heads, 6]) { mask causal() & (sink(4) then top_k(10%, "
-     "by = channels(table, bits = 4))) }",
-     true},
-    {"Hash",
-     "attention main(a: tensor<f32>[num_heads, 1208], b: tensor<f32>[num_heads, 1208]) { mask "
-     "causal() & (sink(4) then top_k(20, by = hash_bits(a, b, bits = 40, layers = 2, hidden = 16, "
-     "activation = gelu))) }",
-     false, true},
-    {"ProductQuantisation",
-     "attention main { mask causal() & (local(8) then top_k(20, by = "
-     "pq_codes(sub_dims = 8, bits = 4))) }"},
-    {"MagicPig",
-     "attention main { mask causal() & (sink(4) then magic_pig(tables = 20, bits = 3)) "
-     "}"},
-    {"MagicPigUncentred",
-     "attention main { mask local(60) & magic_pig(tables = 8, bits = 2, centre = false) }"},
-    {"Mixed",
-     "attention main { mask causal() & (sink(2) then top_k(16, by = page_bound(4)) then "
-     "top_k(8, by = pq_codes(sub_dims = 4, bits = 3)) then top_k(5) then adaptive(base = "
-     "10%, epsilon = 0.2, delta = 0.2)) }"},
-};
-
-class Scorers : public ::testing::TestWithParam<Case> {
+class Scorers : public ::testing::TestWithParam<testing::SequenceCase> {
  protected:
-  Problem problem() const {
-    Problem p{.spec = GetParam().attention,
-              .num_heads = 4,
-              .num_kv_heads = 2,
-              .kv_len = 170,
-              .head_dim = kHeadDim,
-              .sampling = {.seed = 3}};
-    if (GetParam().channels) p.tensors.emplace("table", channel_table(p.num_heads));
-    if (GetParam().hash) {
-      p.tensors.emplace("a", perceptron(p.num_heads, 0));
-      p.tensors.emplace("b", perceptron(p.num_heads, 1));
-    }
-    return p;
-  }
+  static Problem problem() { return testing::scorer_problem(GetParam(), 4, 2, kHeadDim); }
   void expect(const Problem& problem) const { testing::expect_reference(engine, problem); }
   const Engine engine{testing::memory_only()};
 };
@@ -115,8 +49,8 @@ TEST_P(Scorers, AdditiveMasks) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Scorers, ::testing::ValuesIn(kCases),
-                         [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(All, Scorers, ::testing::ValuesIn(testing::scorer_cases(kHeadDim)),
+                         [](const auto& info) { return info.param.name; });
 
 class IndexInputs : public ::testing::Test {
  protected:
@@ -164,7 +98,7 @@ TEST_F(IndexInputs, IndexOfAnotherSpecOrShape) {
   Tensor two(ElementType::F32, {1, 2, 50, 8});
   given.key = two.view();
   given.value = two.view();
-  EXPECT_NE(error(*pages, given).find("is not one of query f32[1, 2, 1, 8] and key f32[1, 2, 50"),
+  EXPECT_NE(error(*pages, given).find("the index of f32[1, 1, 50, 8] for 2 heads"),
             std::string::npos)
       << error(*pages, given);
 }
