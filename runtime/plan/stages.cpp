@@ -43,7 +43,7 @@ std::optional<Error> check_index(const KeyIndex& index, const AttentionInputs& i
         "the index has {} keys, but key {} has {}: call update(keys) after keys are appended",
         index.size(), inputs.key.describe(), inputs.key.shape[2]));
   }
-  return invalid(fmt::format("the index {} is not one of query {} and key {}", index.describe(),
+  return invalid(fmt::format("the {} is not one of query {} and key {}", index.describe(),
                              inputs.query.describe(), inputs.key.describe()));
 }
 
