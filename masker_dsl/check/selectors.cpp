@@ -95,10 +95,17 @@ const ScorerInfo* find_scorer(std::string_view name) {
   return nullptr;
 }
 
+namespace {
+
+double greatest(const Param& param, ir::Type type) {
+  return param.kind == ParamKind::CountOrFraction && type == ir::Type::Float ? 1 : param.hi;
+}
+
+}  // namespace
+
 std::string range_error(const Param& param, const Scalar& value) {
   if (value.type == ir::Type::Bool) return {};
-  double hi = param.hi;
-  if (param.kind == ParamKind::CountOrFraction && value.type == ir::Type::Float) hi = 1;
+  const double hi = greatest(param, value.type);
   const double v = value.as_double();
   const bool above = param.open_lo ? v > param.lo : v >= param.lo;
   const bool below = param.open_hi ? v < hi : v <= hi;
@@ -109,6 +116,13 @@ std::string range_error(const Param& param, const Scalar& value) {
   }
   return fmt::format("must be in {}{}, {}{}, found {}", param.open_lo ? "(" : "[", param.lo, hi,
                      param.open_hi ? ")" : "]", v);
+}
+
+LaunchRange launch_range(const Param& param, ir::Type type) {
+  const double hi = greatest(param, type);
+  constexpr double kStep = 0x1p-24;  // below 1 in f32
+  return param.open_lo && param.open_hi ? LaunchRange{param.lo + kStep, hi - kStep}
+                                        : LaunchRange{param.lo, hi};
 }
 
 std::string dropout_range_error(double probability) {

@@ -53,7 +53,13 @@ const ScorerInfo* find_scorer(std::string_view name);
 
 // Why a constant cannot be this argument ("must be in (0, 1], found 1.5"), or empty.
 std::string range_error(const SelectorParam& param, const ir::Scalar& value);
-// The same for a dropout probability: [0, 1).
+// The range that a value of this type is kept in if it is known only at launch. Of (0, 1) the
+// numbers next to its ends; a rate may be 0 then.
+struct LaunchRange {
+  double lo, hi;
+};
+LaunchRange launch_range(const SelectorParam& param, ir::Type type);
+// The same as range_error for a dropout probability: [0, 1).
 std::string dropout_range_error(double probability);
 
 }  // namespace maskjit::check

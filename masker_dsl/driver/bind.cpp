@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "masker_dsl/analysis/value_range.h"
 #include "masker_dsl/check/selectors.h"
 #include "masker_dsl/diag/text.h"
 #include "masker_dsl/driver/driver.h"
@@ -161,6 +162,41 @@ void check_ranges(const ir::Program& program, diag::DiagnosticEmitter& diagnosti
   }
 }
 
+// Arguments of selectors that are known only at launch and may leave their range then become the
+// nearest number inside. False if there are none.
+bool keep_in_ranges(ir::Program& program) {
+  ir::Function& function = program.function;
+  const std::vector<analysis::ValueRange> ranges = analysis::value_ranges(function);
+  bool changed = false;
+  const auto keep = [&](const check::SelectorParam& param, ir::Value& value) {
+    const Type type = function.type(value);
+    if (function[value].op == ir::Op::Const || type == Type::Bool) return;
+    const check::LaunchRange range = check::launch_range(param, type);
+    const auto limit = [&](ir::Op op, double bound) {
+      const ir::Scalar scalar = type == Type::Int ? ir::Scalar::of_int(static_cast<int64_t>(bound))
+                                                  : ir::Scalar::of_float(bound);
+      value = function.binary(op, value, function.constant(scalar));
+      changed = true;
+    };
+    if (type == Type::Int) {
+      if (ranges[value.id].interval.lo < static_cast<int64_t>(range.lo))
+        limit(ir::Op::Max, range.lo);
+      return;
+    }
+    limit(ir::Op::Min, range.hi);
+    limit(ir::Op::Max, range.lo);
+  };
+  for (ir::Stage& stage : program.stages) {
+    if (stage.rule == ir::Stage::Rule::Static) continue;
+    for (const check::SelectorParam& param : check::info(stage.rule).params) {
+      for (ir::Stage::Argument& argument : stage.arguments) {
+        if (argument.name == param.name && argument.value.valid()) keep(param, argument.value);
+      }
+    }
+  }
+  return changed;
+}
+
 void check_names(const ir::Program& program, const std::map<std::string, ParamValue>& values,
                  diag::DiagnosticEmitter& diagnostics) {
   const ir::Function& function = program.function;
@@ -233,6 +269,11 @@ std::optional<BoundProgram> bind(const ir::Program& program,
   take_results(bound.program, own_results);
   check_ranges(bound.program, diagnostics);
   if (diagnostics.error_count() > errors) return std::nullopt;
+  if (!bound.program.stages.empty() && keep_in_ranges(bound.program)) {
+    add_results(bound.program);
+    bound.program.function = passes::run_pipeline(bound.program.function);
+    take_results(bound.program, own_results);
+  }
   bound.tiles = analysis::analyse_tiles(bound.program.function);
   return bound;
 }

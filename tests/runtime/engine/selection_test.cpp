@@ -100,6 +100,21 @@ TEST_F(Selection, RuntimeBudgets) {
     expect({.spec = spec, .runtime = {{"n", n}, {"p", 0.25}}});
 }
 
+// They count as the nearest numbers that are possible.
+TEST_F(Selection, RuntimeArgumentsOutOfRange) {
+  const char* specs[] = {
+      "attention main(runtime x: float) { mask top_p(x) }",
+      "attention main(runtime x: float) { mask sink(2) then random(x) }",
+      "attention main(runtime x: float) { mask adaptive(base = x, epsilon = 0.1, delta = 0.1) }",
+      "attention main(runtime x: float) { mask adaptive(base = 20%, epsilon = x, delta = 0.1) }",
+      "attention main(runtime x: float) { mask adaptive(base = 20%, epsilon = 0.1, delta = x) }"};
+  for (const char* spec : specs) {
+    SCOPED_TRACE(spec);
+    for (const double x : {-1e30, -0.5, 0.0, 1.0, 7.0})
+      expect({.spec = spec, .runtime = {{"x", x}}});
+  }
+}
+
 TEST_F(Selection, Dropout) {
   for (const bool renormalise : {false, true}) {
     expect({.spec = "masker main() = causal() & (sink(4) then random(0.5))",
