@@ -61,9 +61,11 @@ std::string size_text(const Size& size) {
   return percent_of(std::get<double>(size));
 }
 
+// At most 2^62: there is no greatest share.
 int64_t keys_of(const Size& size, int64_t kv_len) {
   if (const auto* keys = std::get_if<int64_t>(&size)) return *keys;
-  return static_cast<int64_t>(std::get<double>(size) * static_cast<double>(kv_len));
+  return static_cast<int64_t>(
+      std::min(std::get<double>(size) * static_cast<double>(kv_len), 0x1p62));
 }
 
 void check_size(const char* name, const Size& size) {
