@@ -176,7 +176,7 @@ namespace {
 // The index of `keys` for a layer: what is kept, extended, or a new one.
 KeyIndex index_of(SparseMetaData& kept, const Program& program, int64_t layer,
                   const at::Tensor& queries, const at::Tensor& keys) {
-  const auto key = std::pair(program.text, layer);
+  const auto key = std::pair(program.digest, layer);
   if (const auto found = kept.indexes.find(key); found != kept.indexes.end()) {
     const at::Tensor rows = with_unit_stride(keys.cpu());
     const Status done = found->second.update(view_of("keys", rows));

@@ -53,7 +53,8 @@ MASKJIT_TORCH_API MaskedOutput get_masked_attention_output(
 // What maskers know of each layer's keys, kept from one call to the next and extended as keys are
 // appended.
 struct SparseMetaData {
-  std::map<std::pair<std::string, int64_t>, KeyIndex> indexes;  // by program and layer
+  // By a digest of the program with its tensors, and layer.
+  std::map<std::pair<std::string, int64_t>, KeyIndex> indexes;
 };
 
 // Attention over the keys that maskers select one after the other; they become one kernel. Copies

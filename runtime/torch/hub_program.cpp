@@ -5,6 +5,8 @@
 #include <charconv>
 #include <cmath>
 #include <filesystem>
+#include <functional>
+#include <string_view>
 
 #include <c10/util/Exception.h>
 
@@ -346,6 +348,12 @@ Program program_of(const std::vector<Masker>& maskers, const Problem& problem, b
   }
   program.text =
       c10::str(before, "attention hub(", joined(declarations, ", "), ") { mask ", mask, " }");
+  program.digest = c10::str(program.text, "\n", program.seed.value_or(0));
+  for (const auto& [name, tensor] : program.tensors) {
+    const std::string_view bytes(static_cast<const char*>(tensor.const_data_ptr()),
+                                 tensor.nbytes());
+    program.digest += c10::str(" ", name, " ", std::hash<std::string_view>()(bytes));
+  }
   return program;
 }
 

@@ -19,6 +19,8 @@ struct Program {
   std::string text;
   std::map<std::string, at::Tensor> tensors;
   std::optional<int64_t> seed;  // of what it draws; without one: from torch's generator
+  // Equal for programs whose indexes of the same keys are: of the text, the seed and the tensors.
+  std::string digest;
 };
 
 struct Traits {

@@ -199,6 +199,21 @@ TEST(TorchHubConfigs, WhatIsKnownOfTheKeysIsExtended) {
   EXPECT_TRUE(fresh.weights(attention, &kept).equal(fresh.weights(attention)));
 }
 
+// Of the same program text: what differs are the weights.
+TEST(TorchHubConfigs, OtherWeightsHaveAnIndexOfTheirOwn) {
+  const Tensors t;
+  SparseMetaData kept;
+  for (int round = 0; round < 2; ++round) {
+    const at::Tensor matrix = at::randn({kHeads, kHeadDim, 8}), bias = at::zeros({kHeads, 8});
+    const HashWeights weights = {{kLayer, {{matrix}, {bias}, {matrix}, {bias}}}};
+    const auto attention = ResearchAttention::create_from_config(
+        {HashAttentionTopKMaskerConfig{int64_t{9}, 8, 1, 8, "relu", weights, ""}});
+    SparseMetaData fresh;
+    EXPECT_TRUE(t.weights(attention, &kept).equal(t.weights(attention, &fresh))) << round;
+  }
+  EXPECT_EQ(kept.indexes.size(), 2U);
+}
+
 TEST(TorchHubConfigs, LayersOfMagicPigDrawOtherProjections) {
   const Tensors t;
   const auto attention = ResearchAttention::create_from_config({MagicPigConfig{5, 3}});

@@ -108,6 +108,19 @@ class Checks(Folder):
                 hub.ResearchAttention(maskers)
             self.assertTrue(str(raised.exception).startswith(message), raised.exception)
 
+    def test_other_weights_have_an_index_of_their_own(self):
+        tensors = operands(batch=1, q_len=3, kv_len=60)
+        kept = {}
+        for seed in (3, 4):
+            weights = {0: mlp_weights(seed=seed)}
+            attention = hub.ResearchAttention([hash_config(heavy_size=9, hat_weights=weights)])
+            with_kept, fresh = (
+                attention.custom_attention(None, *tensors, None, 0.2, 0.0, meta_data, layer_idx=0)[0]
+                for meta_data in (kept, {})
+            )
+            self.assertTrue(torch.equal(with_kept, fresh))
+        self.assertEqual(len(kept["maskjit_index"]), 2)
+
     def test_calls(self):
         tensors = operands()
         double_sparsity = hub.DoubleSparsityTopKMaskerConfig(8, self.write({}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Mapping, Sequence
 
 from torch import Tensor
@@ -17,6 +18,13 @@ class Program:
     tensors: Mapping[str, Tensor]
     #: Of what it draws; None: from torch's generator.
     seed: int | None
+
+    def digest(self) -> str:
+        """Equal for programs whose indexes of the same keys are."""
+        digest = hashlib.sha256(repr((self.text, self.seed)).encode())
+        for name in sorted(self.tensors):
+            digest.update(self.tensors[name].cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
 
 def program_of(maskers: Sequence[MaskerConfig | str], problem: Problem, limited: bool) -> Program:

@@ -63,7 +63,7 @@ class ResearchAttention:
         for text in maskers:
             if isinstance(text, str):
                 compile(f"attention hub {{ mask {text} }}")  # what is wrong with it is said here
-        self._made: dict[tuple[Any, ...], tuple[Program, Attention]] = {}
+        self._made: dict[tuple[Any, ...], tuple[Program, Attention, str]] = {}
         self._making = threading.Lock()
 
     @classmethod
@@ -100,7 +100,7 @@ class ResearchAttention:
                 raise ValueError("sparse_meta_data cannot be None")
             if masker.needs_layer and "layer_idx" not in kwargs:
                 raise ValueError("layer_idx must be provided in kwargs")
-        program, attn = self._compiled(queries, keys.shape[2], kwargs.get("layer_idx"))
+        program, attn, digest = self._compiled(queries, keys.shape[2], kwargs.get("layer_idx"))
         got = attn.results(
             queries,
             keys,
@@ -111,7 +111,7 @@ class ResearchAttention:
             transposed=True,
             dropout=dropout_of(module, dropout),
             sampling=self._sampling(program),
-            index=self._index(program, attn, queries, keys, sparse_meta_data, kwargs.get("layer_idx")),
+            index=self._index(program, attn, digest, queries, keys, sparse_meta_data, kwargs.get("layer_idx")),
             parameters=program.tensors,
         )
         return got[0], got[1] if return_attention_weights else None
@@ -120,12 +120,19 @@ class ResearchAttention:
         return Sampling(program.seed) if any(masker.is_sampling for masker in self._configs) else None
 
     def _index(
-        self, program: Program, attn: Attention, queries: Tensor, keys: Tensor, meta_data: dict | None, layer_idx: Any
+        self,
+        program: Program,
+        attn: Attention,
+        digest: str,
+        queries: Tensor,
+        keys: Tensor,
+        meta_data: dict | None,
+        layer_idx: Any,
     ) -> KeyIndex | None:
         if meta_data is None or layer_idx is None or not any(masker.indexes_keys for masker in self._configs):
             return None
         kept = meta_data.setdefault("maskjit_index", {})
-        index = kept.get((program.text, layer_idx))
+        index = kept.get((digest, layer_idx))
         if index is not None:
             try:
                 index.update(keys)
@@ -133,10 +140,10 @@ class ResearchAttention:
             except ValueError:  # other keys than before: another sequence
                 pass
         index = attn.key_index(queries, keys, seed=program.seed or 0, parameters=program.tensors)
-        kept[program.text, layer_idx] = index
+        kept[digest, layer_idx] = index
         return index
 
-    def _compiled(self, queries: Tensor, kv_len: int, layer_idx: Any) -> tuple[Program, Attention]:
+    def _compiled(self, queries: Tensor, kv_len: int, layer_idx: Any) -> tuple[Program, Attention, str]:
         # Of layers, only where it matters; of the number of keys, what the program depends on.
         layer = layer_idx if any(masker.needs_layer for masker in self._configs) else None
         heads, head_dim, device = queries.shape[1], queries.shape[3], queries.device
@@ -145,9 +152,10 @@ class ResearchAttention:
         if made is None:
             with self._making:
                 program = self.program(heads, head_dim, kv_len, layer)
+                digest = program.digest()
                 there = {name: tensor.to(device) for name, tensor in program.tensors.items()}
                 program = dataclasses.replace(program, tensors=there)
-                made = self._made.setdefault(key, (program, compile(program.text)))
+                made = self._made.setdefault(key, (program, compile(program.text), digest))
         return made
 
 
