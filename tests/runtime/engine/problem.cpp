@@ -385,8 +385,7 @@ void expect_reference(const Engine& engine, const Problem& p) {
   expect_near("numerator", numerator, want.numerator, std::max(e, 1e-5), sums);
   if (p.weights) expect_near("weights", weights, want.weights, f, plain);
 
-  // The same once more with one result alone gives the same bits: nothing depends on what else is
-  // asked for.
+  // The same with one result alone, for which the template may be another one.
   Tensor alone(p.type, values, p.layout);
   const Status again = attention->run(inputs, {.output = alone.view()});
   ASSERT_TRUE(again) << again.error().message;
