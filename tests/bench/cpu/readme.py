@@ -16,16 +16,20 @@ def table(data: dict, page: str) -> str:
     masks = [r for r in results if r["group"] == "masks"]
     rows = {name: [r for r in masks if r["mask"] == name] for name in dict.fromkeys(r["mask"] for r in masks)}
     rows["decode, one query"] = [r for r in results if r["group"] == "decode"]
-    lengths = sorted({r["kv_len"] for r in masks})
-    lines = ["| times as fast as | " + " | ".join(PEERS.values()) + " |", "|---" * (len(PEERS) + 1) + "|"]
+    lines = ["| times as fast as | keys | " + " | ".join(PEERS.values()) + " |", "|---" * (len(PEERS) + 2) + "|"]
     for name, of in rows.items():
         cells = [_mean([r["ratios"][peer]["median"] for r in of if peer in r["ratios"]]) for peer in PEERS]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        lengths = ", ".join(_thousands(length) for length in sorted({r["kv_len"] for r in of}))
+        lines.append(f"| {name} | {lengths} | " + " | ".join(cells) + " |")
     return (
         "\n".join(lines)
-        + f"\n\nGeometric means over lengths of {lengths[0]} to {lengths[-1]}, f32 and bf16, on {threads} threads ("
+        + f"\n\nGeometric means over these numbers of keys, f32 and bf16, on {threads} threads ("
         + f"{data['machine']['cpu']}), beside torch {data['torch']}: [every case]({page}).\n"
     )
+
+
+def _thousands(length: int) -> str:
+    return f"{length // 1024}k" if length % 1024 == 0 else str(length)
 
 
 def _mean(values: list[float]) -> str:
