@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from maskjit._attention import Attention, Dropout, Sampling
 from maskjit._index import KeyIndex
@@ -44,6 +45,11 @@ def register(
             layer's seed.
         parameters: its run-time parameters and tensors.
     """
+    if not isinstance(attn, Attention):
+        raise TypeError(f"attn is a {type(attn).__name__}; what maskjit.compile gives is needed")
+    known = ALL_ATTENTION_FUNCTIONS.get(name)
+    if name == "eager" or (known is not None and getattr(known, "__module__", None) != __name__):
+        raise ValueError(f"{name!r} is an implementation of transformers: every model that uses it would change")
     if sampling is not None and not isinstance(sampling, Sampling):
         raise TypeError(f"sampling is a {type(sampling).__name__}; a maskjit.Sampling is needed")
     sampling = sampling or Sampling(seed=0)

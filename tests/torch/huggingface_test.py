@@ -232,6 +232,14 @@ class Sampled(unittest.TestCase):
         offsets = [0, *range(60, 67)]
         self.assertEqual(seen, [(5 + layer, 100 + past) for past in offsets for layer in range(LAYERS)])
 
+    def test_wrong_arguments(self):
+        causal = maskjit.compile("causal")
+        for name in ("sdpa", "eager", "flex_attention"):
+            with self.assertRaisesRegex(ValueError, f"'{name}' is an implementation of transformers"):
+                huggingface.register(name, causal)
+        with self.assertRaisesRegex(TypeError, "attn is a str; what maskjit.compile gives is needed"):
+            huggingface.register("tested", "causal")
+
     def test_wrong_sampling(self):
         with self.assertRaisesRegex(TypeError, "sampling is a int; a maskjit.Sampling is needed"):
             huggingface.register("tested", maskjit.compile(DRAWN), sampling=5)
