@@ -100,9 +100,9 @@ void mj_run(const MjAttentionArgs* args, const MjPlan*, int64_t, int64_t item, v
   float* weights = static_cast<float*>(
       const_cast<void*>(row_of(args->weights, MJ_F32, row.batch, row.head, row.query)));
   for (int64_t k = 0; k < args->kv_len; ++k) weights[k] = 0.0f;
-  if (m == kNegativeInfinity || (mj_dropout != MJ_NO_DROPOUT && l == 0.0f)) return;
+  if (l == 0.0f) return;
   for_each_key([&](int64_t k, float x) {
-    float e = exp2_scalar(__builtin_fmaf(x, kLog2E, -m));
+    float e = exp2_scalar(__builtin_fmaf(x, kLog2E, -exponent_base(m)));
     adjusted(args, row, k, e);
     weights[k] = e / l;
   });

@@ -42,7 +42,7 @@ MJ_OUTLINE void attend(const Row& row, float reported) {
   float* out = static_cast<float*>(
       const_cast<void*>(row_of(args->weights, MJ_F32, row.batch, row.head, row.query)));
   for (int64_t k = 0; k < args->kv_len; ++k) out[k] = 0.0f;
-  if (m == kNegativeInfinity || l == 0.0f) return;
+  if (l == 0.0f) return;
   for (int64_t i = 0; i < count; ++i) out[s.list[i]] = e[i] / l;
 }
 

@@ -9,7 +9,7 @@ namespace {
 
 // Natural log-sum-exp of a row with base-2 maximum m and denominator l.
 MJ_INLINE float log_sum_exp(float m, float l) {
-  if (m == kNegativeInfinity) return kNegativeInfinity;
+  if (l == 0.0f) return kNegativeInfinity;
   return __builtin_fmaf(m, kLn2, log_scalar(l));
 }
 
@@ -26,8 +26,8 @@ extern "C" void mj_write_row(const MjAttentionArgs* args, int32_t element, int32
                              int32_t batch, int32_t head, int64_t query, const float* sums, float m,
                              float l, float reported) {
   using namespace mj;
-  // Dropout may leave nothing of a row.
-  const bool empty = m == kNegativeInfinity || l == 0.0f;
+  // No active key, or dropout left none. (A row without a maximum may be NaN.)
+  const bool empty = l == 0.0f;
   if (args->output.data != nullptr) {
     char* out =
         static_cast<char*>(const_cast<void*>(row_of(args->output, element, batch, head, query)));

@@ -197,7 +197,7 @@ MJ_INLINE void write_results(const MjDeviceArgs& device_args, const QueryBlock& 
       }
       continue;
     }
-    const bool empty = is_empty(state.x, state.y);
+    const bool empty = is_empty(state.y);
     write_column(args, block.batch, at.head, at.query, column, sum, empty ? 0.0f : 1.0f / state.y,
                  1.0f);
     if (column == 0) write_row_scalars(args, index, state.x, state.y, state.x, 1.0f);
@@ -353,7 +353,7 @@ MJ_INLINE void run_merge(const MjDeviceArgs& device_args) {
   const int query = block_index() % q_len;
   const int head = block_index() / q_len % num_heads;
   const int batch = block_index() / q_len / num_heads;
-  const float inverse = is_empty(maximum, total) ? 0.0f : 1.0f / total;
+  const float inverse = is_empty(total) ? 0.0f : 1.0f / total;
   MJ_ROLL
   for (int column = thread_index(); column < mj_head_dim_v; column += mj_merge_threads) {
     float sum = 0.0f;

@@ -104,7 +104,7 @@ MJ_INLINE void write_rows(const MjAttentionArgs* args, const QueryBlock& block, 
       MJ_UNROLL
       for (int r = 0; r < 2; ++r) {
         if (group != 2 * m + r) continue;
-        empty = is_empty(state.maximum[m][r], state.total[m][r]);
+        empty = is_empty(state.total[m][r]);
         stage_rows(o, m, r, numerator ? 1.0f : 1.0f / state.total[m][r], own_row);
       }
     }

@@ -108,7 +108,7 @@ MJ_INLINE void write_weights(const MjAttentionArgs* args, const ReferenceRow<Key
   const int lane = thread_index() % kWarp;
   MJ_ROLL
   for (int k = lane; k < static_cast<int>(args->kv_len); k += kWarp) weights[k] = 0.0f;
-  if (is_empty(maximum, total)) return;
+  if (is_empty(total)) return;
   const float inverse = 1.0f / total;
   for_each_key(args, row, [&](int k, float x, float product) __attribute__((always_inline)) {
     float ignored = 0.0f;
@@ -163,7 +163,7 @@ MJ_INLINE void run_reference(const MjAttentionArgs* args, const KeysOf& keys_of)
           load_element(row_of(args->value, mj_element, b.batch, b.kv_head, k), there, mj_element),
           sum);
     });
-    const float inverse = is_empty(m, l) ? 0.0f : 1.0f / l;
+    const float inverse = is_empty(l) ? 0.0f : 1.0f / l;
     if (column < mj_head_dim_v)
       write_column(args, b.batch, b.head, b.query, column, sum, inverse, rescale);
   }

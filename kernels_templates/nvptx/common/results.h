@@ -4,10 +4,8 @@
 
 namespace mj {
 
-// Nothing to divide: no active key, or dropout left none.
-MJ_INLINE bool is_empty(float maximum, float total) {
-  return maximum == kNegativeInfinity || total == 0.0f;
-}
+// Nothing to divide: no active key, or dropout left none. (A row without a maximum may be NaN.)
+MJ_INLINE bool is_empty(float total) { return total == 0.0f; }
 
 MJ_INLINE int64_t row_index(const MjAttentionArgs* args, int batch, int head, int query) {
   return (static_cast<int64_t>(batch) * args->num_heads + head) * args->q_len + query;
@@ -18,12 +16,11 @@ MJ_INLINE int64_t row_index(const MjAttentionArgs* args, int batch, int head, in
 MJ_INLINE void write_row_scalars(const MjAttentionArgs* args, int64_t row, float maximum,
                                  float total, float reported, float rescale) {
   if (args->lse != nullptr) {
-    args->lse[row] =
-        maximum == kNegativeInfinity ? kNegativeInfinity : (maximum + log2_approx(total)) * kLn2;
+    args->lse[row] = is_empty(total) ? kNegativeInfinity : (maximum + log2_approx(total)) * kLn2;
   }
   if (args->row_max != nullptr) args->row_max[row] = reported * kLn2;
   if (args->denominator != nullptr)
-    args->denominator[row] = is_empty(maximum, total) ? 0.0f : total * rescale;
+    args->denominator[row] = is_empty(total) ? 0.0f : total * rescale;
 }
 
 // One column of output and numerator; `inverse` is 1 / total, `rescale` as above, both 0 for an
