@@ -439,7 +439,7 @@ void Problem::build_tensors() {
 }
 
 Results Problem::launch(MjPlanFunction plan_function, MjRunFunction run, int threads) const {
-  return launch([&](const MjAttentionArgs& args, const std::vector<Buffer>&) {
+  const auto body = [&](const MjAttentionArgs& args, const std::vector<Buffer>&) {
     MjPlan plan{};
     plan_function(&args, threads, &plan);
     const auto aligned = [](std::vector<uint8_t>& storage, int64_t bytes) {
@@ -454,11 +454,16 @@ Results Problem::launch(MjPlanFunction plan_function, MjRunFunction run, int thr
         run(&args, &plan, phase, item, aligned(scratch_bytes, plan.scratch_bytes));
       }
     }
-  });
+  };
+  Results results = launch(body, true);
+  // Without results that are relative to the row maximum a kernel need not know it.
+  const Results alone = launch(body, false);
+  results.output_alone = alone.output;
+  results.lse_alone = alone.lse;
+  return results;
 }
 
-Results Problem::launch(
-    const std::function<void(const MjAttentionArgs&, const std::vector<Buffer>&)>& body) const {
+Results Problem::launch(const Launch& body, bool every_result) const {
   const int64_t rows = d_.batch * d_.num_heads * d_.q_len;
   const auto poison = [](size_t) { return std::numeric_limits<double>::quiet_NaN(); };
   OperandData output = operand(d_.num_heads, d_.q_len, head_dim_v(), d_.element, d_.layout, poison);
@@ -474,11 +479,13 @@ Results Problem::launch(
   args.value = value_.view;
   args.output = output.view;
   args.additive = additive_.view;
-  args.numerator = numerator.view;
-  args.weights = weights.view;
   args.lse = lse.data();
-  args.row_max = row_max.data();
-  args.denominator = denominator.data();
+  if (every_result) {
+    args.numerator = numerator.view;
+    args.weights = weights.view;
+    args.row_max = row_max.data();
+    args.denominator = denominator.data();
+  }
   args.batch_size = d_.batch;
   args.num_heads = d_.num_heads;
   args.num_kv_heads = d_.num_kv_heads;
@@ -486,7 +493,7 @@ Results Problem::launch(
   args.kv_len = d_.kv_len;
   args.q_offset = *reference_.q_offset;
   args.scale = static_cast<float>(*reference_.scale);
-  args.row_max_over_all = d_.dense_results;
+  args.row_max_over_all = every_result && d_.dense_results;
   if (const auto& dropout = reference_.dropout) {
     args.dropout_key[0] = dropout->launch_key()[0];
     args.dropout_key[1] = dropout->launch_key()[1];
@@ -556,7 +563,7 @@ Results Problem::reference() const {
   options.row_max_over_all = d_.dense_results;
   const interp::AttentionResults r =
       interp::reference_attention(bound_.program.function, reference_, options);
-  return {r.output, r.numerator, r.lse, r.row_max, r.denominator, r.weights};
+  return {r.output, r.numerator, r.lse, r.row_max, r.denominator, r.weights, {}, {}};
 }
 
 // Sums in f32, probabilities and output rounded to the element type: what eager attention does at

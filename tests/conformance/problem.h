@@ -51,6 +51,7 @@ struct Results {
   std::vector<double> output, numerator;          // [B, Hq, Lq, Dv]
   std::vector<double> lse, row_max, denominator;  // [B, Hq, Lq]
   std::vector<double> weights;                    // [B, Hq, Lq, Lk] or empty
+  std::vector<double> output_alone, lse_alone;  // of a launch that asks for nothing else, or empty
 };
 
 // Memory of an operand or result.
@@ -76,14 +77,17 @@ class Problem {
   // Runs a kernel given by its entry points on poisoned outputs and reads back what it wrote.
   Results launch(MjPlanFunction plan, MjRunFunction run, int threads) const;
   // The same for whatever runs it; `buffers` are all that the arguments point into.
-  Results launch(const std::function<void(const MjAttentionArgs& args,
-                                          const std::vector<Buffer>& buffers)>& body) const;
+  using Launch =
+      std::function<void(const MjAttentionArgs& args, const std::vector<Buffer>& buffers)>;
+  Results launch(const Launch& body) const { return launch(body, true); }
   // The f64 reference, and straightforward attention in the problem's own precision: what errors
   // are measured against and relative to.
   Results reference() const;
   Results plain() const;
 
  private:
+  // Asks for every result, or for the output and lse alone.
+  Results launch(const Launch& body, bool every_result) const;
   void build_program();
   void build_operands();
   void build_tensors();

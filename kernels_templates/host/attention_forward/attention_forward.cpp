@@ -15,7 +15,7 @@
 namespace mj {
 namespace {
 
-constexpr int kMaxBlocks = 16;  // row blocks of an item
+constexpr int kMaxBlocks = 32;  // row blocks of an item
 constexpr int kFewBlocks = 4;   // below this, packing costs more than an even split gains
 constexpr int kStepTiles = 4;   // key tiles of a step
 constexpr int kMaxChunkTiles = 8;
@@ -225,11 +225,11 @@ MJ_OUTLINE void write_weights(const MjAttentionArgs* args, const RowBlock& block
       float* out = static_cast<float*>(const_cast<void*>(
           row_of(args->weights, MJ_F32, block.batch, block.head_of(r), block.query_of(r))));
       const float m = s.maximum[t * mj_tile_q + r];
-      const bool dropped = mj_dropout != MJ_NO_DROPOUT && s.total[t * mj_tile_q + r] == 0.0f;
-      const bool none = empty || m == kNegativeInfinity || dropped;
-      const float inverse = none ? 0.0f : 1.0f / s.total[t * mj_tile_q + r];
+      const float total = s.total[t * mj_tile_q + r];
+      const bool none = empty || total == 0.0f;
+      const float inverse = none ? 0.0f : 1.0f / total;
       float* x = s.scores + r * step_keys();
-      if (!none) mj_exponentials(x, mj_tile_k, factor, m);
+      if (!none) mj_exponentials(x, mj_tile_k, factor, exponent_base(m));
       if (!none && adjusts()) {
         mj_adjust_row(args, block.batch, block.head_of(r), block.kv_head, block.query_of(r),
                       tile * mj_tile_k, count, x);
@@ -255,6 +255,35 @@ MJ_INLINE int blocks_of_item(const MjAttentionArgs* args, const MjPlan* plan, in
   return count;
 }
 
+// Do exponentials follow from products alone, and may they be relative to a maximum that is not the
+// row's own?
+MJ_INLINE bool takes_any_maximum(const MjAttentionArgs* args) {
+  return mj_pairs && !adjusts() && keeps_products(args) && args->row_max == nullptr &&
+         args->numerator.data == nullptr && args->denominator == nullptr &&
+         !(mj_dense_results && args->weights.data != nullptr);
+}
+
+// mj_attend_tiles on tiles [at, at + tiles) of the chunk.
+MJ_OUTLINE int attend_tiles(const MjAttentionArgs* args, const Scratch& s, int block, int rows,
+                            int at, int tiles) {
+  const int row = block * mj_tile_q;
+  const MjFullTiles job = {s.queries + row * query_words(),
+                           s.keys + at * key_tile_words(),
+                           s.values + static_cast<int64_t>(at) * value_rows() * kLanes,
+                           s.maximum + row,
+                           s.total + row,
+                           s.sums + row * padded_value_columns(),
+                           s.scores,
+                           s.weights,
+                           static_cast<int32_t>(s.panel),
+                           rows,
+                           query_words(),
+                           padded_value_columns(),
+                           mj_tile_k,
+                           args->scale * kLog2E};
+  return mj_attend_tiles(&job, tiles);
+}
+
 // Everything of tiles [first, first + tiles), which the runs of the item hold, at most a chunk.
 MJ_OUTLINE void visit_chunk(const MjAttentionArgs* args, const RowBlock* blocks, int count_blocks,
                             const Scratch& s, int64_t first, int tiles) {
@@ -274,14 +303,28 @@ MJ_OUTLINE void visit_chunk(const MjAttentionArgs* args, const RowBlock* blocks,
   }
   const int words = query_words();
   const int columns = padded_value_columns();
+  const bool any_maximum = takes_any_maximum(args);
+  const int whole = keys_of_tile(args, first + tiles - 1) == mj_tile_k ? tiles : tiles - 1;
   for (int t = 0; t < count_blocks; ++t) {
     for (int i = 0; i < tiles;) {
       if (classes[t][i] == 0) {
         ++i;
         continue;
       }
+      int most = kStepTiles;
+      if (any_maximum) {
+        int full = 0;
+        while (i + full < whole && classes[t][i + full] == 2) ++full;
+        const int done = attend_tiles(args, s, t, blocks[t].rows(), i, full);
+        if (done > 0) {
+          i += done;
+          continue;
+        }
+        // One tile finds a maximum.
+        if (done == mj_no_maximum) most = 1;
+      }
       Step step = {first + i, i, 0, {}};
-      while (step.tiles < kStepTiles && i < tiles && classes[t][i] != 0)
+      while (step.tiles < most && i < tiles && classes[t][i] != 0)
         step.classes[step.tiles++] = classes[t][i++];
       const float factor = step_logits(args, blocks[t], s.queries + t * mj_tile_q * words, s, step);
       float* sums = s.sums + t * mj_tile_q * columns;

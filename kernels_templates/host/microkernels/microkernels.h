@@ -27,6 +27,7 @@
 #define mj_drop_out_list MJ_OF_ISA(mj_drop_out_list, MJ_ISA)
 #define mj_bit_tile MJ_OF_ISA(mj_bit_tile, MJ_ISA)
 #define mj_softmax_rows MJ_OF_ISA(mj_softmax_rows, MJ_ISA)
+#define mj_attend_tiles MJ_OF_ISA(mj_attend_tiles, MJ_ISA)
 #define mj_exponentials MJ_OF_ISA(mj_exponentials, MJ_ISA)
 #define mj_write_row MJ_OF_ISA(mj_write_row, MJ_ISA)
 #define mj_widen_query MJ_OF_ISA(mj_widen_query, MJ_ISA)
@@ -99,6 +100,33 @@ float mj_row_sum(const float* x, int32_t count);
 void mj_softmax_rows(float* scores, int32_t rows, int32_t columns, int32_t stride, float factor,
                      float* maximum, float* total, float* rescale, float* sums, int32_t sum_columns,
                      uint32_t* pairs);
+
+// --- Scores, softmax and sums of neighbouring key tiles whose scores are the scaled products.
+
+struct MjFullTiles {
+  const uint32_t* queries;  // [rows][words], packed
+  const uint32_t* keys;     // [tiles][tile_k / 16][words][16]: mj_pack_keys
+  const uint32_t* values;   // [columns / 16][panel words]: mj_pack_values, from the first key on
+  float* maximum;           // [rows]: what exponents are relative to, base 2
+  float* total;             // [rows]: the denominators
+  float* sums;              // [rows][columns]
+  float* scores;            // room for 32 x tile_k
+  uint32_t* weights;        // room for 32 x 4 tile_k / 2
+  int32_t panel;
+  int32_t rows;
+  int32_t words;
+  int32_t columns;
+  int32_t tile_k;
+  float factor;  // from products to exponents, positive
+};
+enum { mj_no_maximum = -1 };
+// Adds the keys of up to `tiles` tiles to total and sums; returns how many it did. Exponentials are
+// relative to `maximum` as it is, which no row of scores is searched for: a score may exceed it by
+// so much that f32 holds the sums with ease. The first tiles where one exceeds it by more, and
+// scores that are no numbers, are left to the caller, and so are all tiles on instruction sets, and
+// of shapes, that would gain nothing. mj_no_maximum: a row has not met a key yet. Between
+// mj_pairs_begin and mj_pairs_end; rows of arrays are padded to 32.
+int32_t mj_attend_tiles(const MjFullTiles* job, int32_t tiles);
 
 // --- Dropout.
 

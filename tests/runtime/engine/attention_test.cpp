@@ -44,6 +44,86 @@ TEST(Attention, Shapes) {
   expect_reference(engine(), {.q_len = 20, .kv_len = 40, .head_dim = 300, .head_dim_v = 257});
 }
 
+// Kernels may subtract a maximum that they found early: scores of later tiles that exceed it by a
+// little, by more than f32 can hold, and by so much that weights of earlier keys vanish; a row that
+// is no number spoils no other.
+TEST(Attention, ScoresThatOutgrowTheFirstTiles) {
+  constexpr int64_t kQueries = 40, kKeys = 1100, kDim = 64;
+  const auto attention = *engine().load_text("masker main() = full()")->bind();
+  const auto score_of = [](int64_t key) {
+    const int64_t tile = key / 64;
+    const double wave = static_cast<double>(key % 5);
+    return wave + (tile < 3 ? 0 : tile == 3 ? 20 : tile < 7 ? 100 : tile == 9 ? 2048 : 8);
+  };
+  const auto factor_of = [](int64_t query) {
+    const double factors[] = {1, 0.25, 0.015625, 0, -1, -0.0625};
+    return query == 33 ? NAN : factors[query % 6];
+  };
+  for (const ElementType type : {ElementType::F32, ElementType::BF16}) {
+    SCOPED_TRACE(name_of(type));
+    Tensor query(type, {1, 1, kQueries, kDim}), key(type, {1, 1, kKeys, kDim}),
+        value(type, {1, 1, kKeys, kDim}), output(type, {1, 1, kQueries, kDim}),
+        lse(ElementType::F32, {1, 1, kQueries});
+    for (int64_t i = 0; i < query.size(); ++i)
+      query.set(i, i % kDim == 0 ? factor_of(i / kDim) : 0);
+    for (int64_t i = 0; i < key.size(); ++i) {
+      key.set(i, i % kDim == 0 ? score_of(i / kDim) : 0);
+      value.set(i, static_cast<double>((i * 7 + i / kDim * 3) % 17) / 8 - 1);
+    }
+    AttentionInputs inputs{.query = query.view(), .key = key.view(), .value = value.view()};
+    inputs.scale = 1.0f;
+    const Status done = attention.run(inputs, {.output = output.view(), .lse = lse.view()});
+    ASSERT_TRUE(done) << done.error().message;
+    for (int64_t q = 0; q < kQueries; ++q) {
+      SCOPED_TRACE(q);
+      const double factor = query.at(q * kDim);
+      if (std::isnan(factor)) {
+        EXPECT_TRUE(std::isnan(output.at(q * kDim)));
+        continue;
+      }
+      double largest = -INFINITY, total = 0;
+      for (int64_t k = 0; k < kKeys; ++k) largest = std::max(largest, factor * key.at(k * kDim));
+      std::vector<double> sums(kDim);
+      for (int64_t k = 0; k < kKeys; ++k) {
+        const double e = std::exp(factor * key.at(k * kDim) - largest);
+        total += e;
+        for (int64_t d = 0; d < kDim; ++d)
+          sums[static_cast<size_t>(d)] += e * value.at(k * kDim + d);
+      }
+      for (int64_t d = 0; d < kDim; ++d) {
+        EXPECT_NEAR(output.at(q * kDim + d), sums[static_cast<size_t>(d)] / total,
+                    type == ElementType::F32 ? 1e-4 : 8e-3);
+      }
+      const double expected = largest + std::log(total);
+      EXPECT_NEAR(lse.at(q), expected, 1e-5 + 1e-6 * std::abs(expected));
+    }
+  }
+}
+
+// A query that is no number has no maximum, but is not a row without keys.
+TEST(Attention, NanIsNotAnEmptyRow) {
+  const auto attention = *engine().load_text("masker main() = causal()")->bind();
+  for (const ElementType type : {ElementType::F32, ElementType::BF16}) {
+    for (const int64_t queries : {1, 40}) {
+      SCOPED_TRACE(fmt::format("{} {}", name_of(type), queries));
+      Tensor query(type, {1, 1, queries, 64}), key(type, {1, 1, 3000, 64}),
+          value(type, {1, 1, 3000, 64}), output(type, {1, 1, queries, 64}),
+          lse(ElementType::F32, {1, 1, queries});
+      const int64_t bad = queries / 2;
+      for (int64_t i = 0; i < query.size(); ++i) query.set(i, i / 64 == bad ? NAN : 0.5);
+      for (int64_t i = 0; i < key.size(); ++i) key.set(i, 0.25), value.set(i, 1);
+      const AttentionInputs inputs{
+          .query = query.view(), .key = key.view(), .value = value.view(), .q_offset = 2900};
+      const Status done = attention.run(inputs, {.output = output.view(), .lse = lse.view()});
+      ASSERT_TRUE(done) << done.error().message;
+      for (int64_t q = 0; q < queries; ++q) {
+        EXPECT_EQ(std::isnan(output.at(q * 64)), q == bad) << q;
+        EXPECT_EQ(std::isnan(lse.at(q)), q == bad) << q;
+      }
+    }
+  }
+}
+
 // Numerators and denominators are those of code that subtracts the maximum over all keys, also
 // where the active keys are so far below it that they vanish; the output is right all the same.
 TEST(Attention, RowMaximumOverAllKeys) {
