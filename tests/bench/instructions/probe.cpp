@@ -1,6 +1,6 @@
 // What __main__.py counts the instructions of: each part is done once to warm up (what is lazily
-// made is there then) and then counted, under a name. Run by callgrind with --instr-atstart=no; it
-// stays on from the first part on: callgrind translates all code anew whenever it is switched.
+// made is there then) and then counted, under a name. Run by callgrind with --instr-atstart=no: it
+// is switched on when all are warm, and stays on, for callgrind then translates all code anew.
 //
 //   instructions_probe FOLDER [TEXT]    the folder is for the disk cache; only parts that are named
 //   so
@@ -8,6 +8,8 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -33,18 +35,23 @@ T checked(Result<T> result) {
   std::exit(1);
 }
 
-std::string only;
+struct Part {
+  std::string name;
+  int times;
+  std::function<void()> work;
+};
+using Parts = std::vector<Part>;
 
-// The work, `times` times, after one that is not counted. Names end in the divisor: "dispatch/100".
-template <typename Work>
-void count(const std::string& name, int times, const Work& work) {
-  if (name.find(only) == std::string::npos) return;
+// Labels end in the divisor: "dispatch/100".
+void count(const Parts& parts) {
+  for (const Part& part : parts) part.work();
   CALLGRIND_START_INSTRUMENTATION;
-  work();
-  CALLGRIND_ZERO_STATS;
-  for (int i = 0; i < times; ++i) work();
-  const std::string label = name + "/" + std::to_string(times);
-  CALLGRIND_DUMP_STATS_AT(label.c_str());
+  for (const Part& part : parts) {
+    CALLGRIND_ZERO_STATS;
+    for (int i = 0; i < part.times; ++i) part.work();
+    const std::string label = part.name + "/" + std::to_string(part.times);
+    CALLGRIND_DUMP_STATS_AT(label.c_str());
+  }
 }
 
 EngineOptions options(CacheMode mode, const std::string& folder = {}) {
@@ -72,72 +79,72 @@ Attention load(const Engine& engine, const std::string& text) {
   return checked(checked(engine.load_text(text)).bind());
 }
 
-void count_compiles(const std::string& name, const Problem& problem) {
-  const Engine engine(options(CacheMode::Off));
+Part compiles(const std::string& name, const Problem& problem, const Engine& engine) {
   // A program of its own each time: kernels are kept in memory.
-  int made = 0;
-  count(name, 1, [&] {
-    const std::string text = "attention main { mask causal() & local(" +
-                             std::to_string(++made + 100) + ") score softcap(s, 30.0) }";
-    (void)checked(load(engine, text).prepare(problem.inputs, problem.outputs));
-  });
+  return {name, 1, [&problem, &engine, made = 0]() mutable {
+            const std::string text = "attention main { mask causal() & local(" +
+                                     std::to_string(++made + 100) + ") score softcap(s, 30.0) }";
+            (void)checked(load(engine, text).prepare(problem.inputs, problem.outputs));
+          }};
 }
 
 // Causal, bf16, D 128 to PTX for sm_80.
-void count_device_compiles(const std::string& name) {
+Part device_compiles(const std::string& name) {
   const driver::CheckedSource checked =
       driver::check("probe.masker", "attention main { mask causal() }");
   diag::DiagnosticEmitter diagnostics;
-  const auto bound = driver::bind(*checked.program, {}, diagnostics);
+  const auto bound = std::make_shared<const driver::BoundProgram>(
+      *driver::bind(*checked.program, {}, diagnostics));
   const codegen::Target target = *codegen::Target::parse("sm_80");
   codegen::ProblemSpec problem;
   problem.element = MJ_BF16;
   problem.head_dim = problem.head_dim_v = 128;
   const codegen::KernelSpec spec =
       *codegen::select_template(bound->program, problem, target, "nvptx/attention_forward").spec;
-  count(name, 1, [&] {
-    const auto compiled = codegen::compile(bound->program, bound->tiles, spec, target);
-    if (std::holds_alternative<codegen::CompileError>(compiled)) std::exit(1);
-  });
+  return {name, 1, [=] {
+            const auto compiled = codegen::compile(bound->program, bound->tiles, spec, target);
+            if (std::holds_alternative<codegen::CompileError>(compiled)) std::exit(1);
+          }};
 }
 
-void count_calls(const std::string& name, const std::string& text, const Problem& problem) {
-  const Engine engine(options(CacheMode::Off));
-  const Attention attention = load(engine, text);
-  count(name, 100, [&] {
-    const Status done = attention.run(problem.inputs, problem.outputs);
-    if (!done) checked<int>(done.error());
-  });
+Part calls(const std::string& name, const std::string& text, const Problem& problem,
+           const Engine& engine) {
+  return {name, 100, [&problem, attention = load(engine, text)] {
+            const Status done = attention.run(problem.inputs, problem.outputs);
+            if (!done) checked<int>(done.error());
+          }};
 }
 
-void run(const std::string& folder) {
+void run(const std::string& folder, const std::string& only) {
   const Engine engine(options(CacheMode::Off));
-  count("front end", 10, [&] { (void)load(engine, kStreaming); });
-
-  count_compiles("compile forward bf16", Problem(64, 64, ElementType::BF16));
-  count_compiles("compile decode f32", Problem(1, 4096, ElementType::F32));
-  count_device_compiles("compile device bf16");
-
-  const Problem small(1, 1, ElementType::F32);
-  count("from disk", 1, [&] {
-    const Engine again(options(CacheMode::ReadWrite, folder));
-    (void)checked(load(again, kStreaming).prepare(small.inputs, small.outputs));
-  });
-
-  count_calls("dispatch", "masker main() = causal()", small);
-  Problem given(1, 1, ElementType::F32);
+  const Problem forward(64, 64, ElementType::BF16), decode(1, 4096, ElementType::F32),
+      small(1, 1, ElementType::F32);
+  Problem given(1, 1, ElementType::F32), packed(1, 1, ElementType::F32);
   given.inputs.runtime = {{"window", int64_t{8}}, {"cap", 3.0}};
-  count_calls("dispatch with parameters",
-              "attention main(runtime window: int, runtime cap: float = 2.0) { mask local(window) "
-              "score s * cap }",
-              given);
-  Problem packed(1, 1, ElementType::F32);
   packed.inputs.tensors.emplace("document",
                                 TensorView::contiguous(packed.document, ElementType::I32, {1, 1}));
-  count_calls("dispatch with a tensor",
-              "masker main(document: tensor<i32>[batch, kv_len]) = document[batch, q] == "
-              "document[batch, k]",
-              packed);
+  Parts parts = {
+      {"front end", 10, [&] { (void)load(engine, kStreaming); }},
+      compiles("compile forward bf16", forward, engine),
+      compiles("compile decode f32", decode, engine),
+      device_compiles("compile device bf16"),
+      {"from disk", 1,
+       [&] {
+         const Engine again(options(CacheMode::ReadWrite, folder));
+         (void)checked(load(again, kStreaming).prepare(small.inputs, small.outputs));
+       }},
+      calls("dispatch", "masker main() = causal()", small, engine),
+      calls("dispatch with parameters",
+            "attention main(runtime window: int, runtime cap: float = 2.0) { mask local(window) "
+            "score s * cap }",
+            given, engine),
+      calls("dispatch with a tensor",
+            "masker main(document: tensor<i32>[batch, kv_len]) = document[batch, q] == "
+            "document[batch, k]",
+            packed, engine),
+  };
+  std::erase_if(parts, [&](const Part& part) { return part.name.find(only) == std::string::npos; });
+  count(parts);
 }
 
 }  // namespace
@@ -148,6 +155,5 @@ int main(int count, char** arguments) {
     std::fprintf(stderr, "usage: instructions_probe FOLDER [TEXT]\n");
     return 2;
   }
-  if (count == 3) maskjit::only = arguments[2];
-  maskjit::run(arguments[1]);
+  maskjit::run(arguments[1], count == 3 ? arguments[2] : "");
 }
