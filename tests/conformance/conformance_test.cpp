@@ -91,7 +91,7 @@ Sample sample_of(const Executor& executor) {
     return {other_host ? 0.5 : 1};
   }
   if (name == "emulator_sm_80") return {};
-  return {name.starts_with("emulator_sm_80") ? 1.0 / 3 : 1.0 / 7, 8'000'000};
+  return {name.starts_with("emulator_sm_80") ? 1.0 / 3 : 1.0 / 7, 4'000'000};
 }
 
 // Multiples of the golden ratio are spread evenly, whatever the periods of the problems; each
