@@ -164,6 +164,18 @@ std::vector<ProblemDescription> conformance_problems() {
     p.seed = 4000 + i;
     problems.push_back(p);
   }
+  // Decoding in bf16: head dimensions and groups that kernels have ways of their own for.
+  for (size_t i = 0; i < 12; ++i) {
+    const int64_t groups[] = {8, 4, 16, 5, 1, 7};
+    const int wide[] = {128, 256, 192, 64, 160};
+    const Shape shape = {1, 2 * groups[i % std::size(groups)], 2, 1, i % 2 == 0 ? 740 : 384};
+    ProblemDescription p = problem_of(i, shape, masks()[i % masks().size()]);
+    p.element = MJ_BF16;
+    p.head_dim = wide[i % std::size(wide)];
+    p.head_dim_v = wide[(i + i / 5) % std::size(wide)];
+    p.seed = 5000 + i;
+    problems.push_back(p);
+  }
   return problems;
 }
 

@@ -21,6 +21,9 @@ MJ_INLINE int step_keys() { return kStepTiles * mj_tile_k; }
 MJ_INLINE int padded_head_columns() { return round_up(mj_head_dim, kLanes); }
 MJ_INLINE int padded_value_columns() { return round_up(mj_head_dim_v, kLanes); }
 
+// One row is bound by memory whatever multiplies it, and its weights stay in f32.
+MJ_INLINE bool in_pairs(int rows) { return mj_element == MJ_BF16 && rows > 1; }
+
 struct Scratch {
   float* queries;  // [kMaxRows][padded D]
   float* scores;   // [kMaxRows][step_keys]
@@ -81,7 +84,8 @@ MJ_OUTLINE void visit_step(const MjAttentionArgs* args, const RowBlock& block, c
       args->key.row_stride * element, mj_head_dim * element};
   mj_dot_rows(s.queries, padded_head_columns(), rows,
               row_of(args->key, mj_element, block.batch, block.kv_head, k_begin),
-              next_keys.row_bytes, count, mj_element, mj_head_dim, s.scores, step_keys(), &values);
+              next_keys.row_bytes, count, mj_element, in_pairs(rows), mj_head_dim, s.scores,
+              step_keys(), &values);
   for (int i = 0; i < tiles; ++i) {
     for (int r = 0; r < rows; ++r) {
       finish_row(args, block, r, k_begin + i * mj_tile_k, keys_of_tile(args, tile + i),
@@ -98,8 +102,9 @@ MJ_OUTLINE void visit_step(const MjAttentionArgs* args, const RowBlock& block, c
                       k_begin, count, s.scores + r * step_keys());
     s.total[r] = s.total[r] * s.rescale[r] + taken;
   }
-  mj_add_value_rows(values.first, values.row_bytes, count, mj_element, mj_head_dim_v, s.scores,
-                    step_keys(), rows, s.sums, columns, left > keys ? &next_keys : nullptr);
+  mj_add_value_rows(values.first, values.row_bytes, count, mj_element, in_pairs(rows),
+                    mj_head_dim_v, s.scores, step_keys(), rows, s.sums, columns,
+                    left > keys ? &next_keys : nullptr);
 }
 
 // Tiles [first, end) of a run: those that are not Empty, two at a time where they are neighbours,
@@ -170,6 +175,7 @@ MJ_INLINE void run_split(const MjAttentionArgs* args, const MjPlan* plan, int64_
   for (int i = 0; i < runs.count; ++i) tiles += runs.end[i] - runs.begin[i];
   int64_t skip = tiles * split / splits;
   int64_t take = tiles * (split + 1) / splits - skip;
+  if (in_pairs(rows)) mj_pairs_begin();
   for (int i = 0; i < runs.count; ++i) {
     const int64_t length = runs.end[i] - runs.begin[i];
     const int64_t first = skip < length ? skip : length;
@@ -178,6 +184,7 @@ MJ_INLINE void run_split(const MjAttentionArgs* args, const MjPlan* plan, int64_
     visit_tiles(args, block, s, runs.begin[i] + first, runs.begin[i] + first + visited);
     take -= visited;
   }
+  if (in_pairs(rows)) mj_pairs_end();
   for (int r = 0; r < rows; ++r) {
     if (splits == 1) {
       write_row(args, block, r, s.sums + r * columns, s.maximum[r], s.total[r]);
@@ -203,6 +210,13 @@ MJ_INLINE void merge(const MjAttentionArgs* args, const MjPlan* plan, int64_t in
   }
 }
 
+// Of each of `blocks`, for `items` in all, at most `most`.
+MJ_INLINE int64_t splits_of(int64_t items, int64_t blocks, int64_t most) {
+  const int64_t splits = (items + blocks - 1) / blocks;
+  const int64_t allowed = splits < most ? splits : most;
+  return allowed > 1 ? allowed : 1;
+}
+
 }  // namespace
 }  // namespace mj
 
@@ -217,13 +231,13 @@ MJ_DIRECTOR void mj_plan(const MjAttentionArgs* args, int64_t threads, MjPlan* p
   const int64_t query_blocks = queries > 0 ? (args->q_len + queries - 1) / queries : 0;
   const int64_t head_blocks = (group + heads - 1) / heads;
   const int64_t blocks = args->batch_size * args->num_kv_heads * query_blocks * head_blocks;
-  // Enough parts to balance the threads, none below four tiles.
   int64_t splits = 1;
-  if (threads > 1 && blocks > 0 && blocks < 8 * threads) {
-    const int64_t most = args->kv_len / mj_tile_k / 4;
-    splits = (4 * threads + blocks - 1) / blocks;
-    splits = splits < most ? splits : most;
-    splits = splits > 1 ? splits : 1;
+  if (threads > 1 && blocks > 0) {
+    // Enough parts to occupy the threads, none below four tiles; and more to end at the same time,
+    // none below 32.
+    const int64_t few = splits_of(4 * threads, blocks, args->kv_len / mj_tile_k / 4);
+    const int64_t many = splits_of(16 * threads, blocks, args->kv_len / mj_tile_k / 32);
+    splits = few > many ? few : many;
   }
   plan->parameters[kHeadsPerBlock] = heads;
   plan->parameters[kQueriesPerBlock] = queries;

@@ -64,8 +64,8 @@ MJ_OUTLINE void score_block(const MjAttentionArgs* args, const MjPlan* plan, con
       multiply(s.packed, query_words(), s.keys, query_words() * kLanes, x,
                static_cast<int32_t>(stride), round_up(rows, 16), 64, query_words(), false);
     } else {
-      mj_dot_rows(s.queries, query_columns(), rows, keys, row_bytes, count, mj_element, mj_head_dim,
-                  x, static_cast<int32_t>(stride), nullptr);
+      mj_dot_rows(s.queries, query_columns(), rows, keys, row_bytes, count, mj_element, false,
+                  mj_head_dim, x, static_cast<int32_t>(stride), nullptr);
     }
     if (keeps_products(args)) continue;
     for (int r = 0; r < rows; ++r) logits_of_row(args, block, r, w * 64, count, x + r * stride);

@@ -155,9 +155,10 @@ void mj_write_row(const MjAttentionArgs* args, int32_t element, int32_t head_dim
 
 // --- Decoding: keys and values where they are. Rows are cut into vectors of 16 columns, of which
 // the last is moved back to end with the row; packed queries and sums are kept in that order.
+// `pairs`: of bf16 between mj_pairs_begin and mj_pairs_end; weights may be rounded to bf16.
 
-// Rows that are read next, as many as this call reads: several query rows ask for them while they
-// compute, so that memory and arithmetic overlap. Null: none.
+// Rows that are read next, as many as this call reads. Where they lie as those that it reads, they
+// are asked for while it computes, so that memory and arithmetic overlap. Null: none.
 struct MjRowsAhead {
   const void* first;
   int64_t row_bytes;
@@ -169,11 +170,11 @@ void mj_widen_query(const void* row, int32_t element, int32_t head_dim, float* p
 // scores[r][j] = <query r, key j> for `count` keys; columns up to the next multiple of 16 are
 // written, too.
 void mj_dot_rows(const float* queries, int32_t query_stride, int32_t rows, const void* keys,
-                 int64_t row_bytes, int32_t count, int32_t element, int32_t head_dim, float* scores,
-                 int32_t score_stride, const MjRowsAhead* ahead);
+                 int64_t row_bytes, int32_t count, int32_t element, bool pairs, int32_t head_dim,
+                 float* scores, int32_t score_stride, const MjRowsAhead* ahead);
 // sums[r] += sum over j < count of weights[r][j] * value row j.
 void mj_add_value_rows(const void* values, int64_t row_bytes, int32_t count, int32_t element,
-                       int32_t head_dim_v, const float* weights, int32_t weight_stride,
+                       bool pairs, int32_t head_dim_v, const float* weights, int32_t weight_stride,
                        int32_t rows, float* sums, int32_t sum_stride, const MjRowsAhead* ahead);
 // Moves the last vector's columns to where they belong.
 void mj_close_gap(float* sums, int32_t head_dim_v);
