@@ -373,7 +373,8 @@ class OnAGpu(unittest.TestCase):
         if isinstance(GPU, FakeGpu):
             self.skipTest("of a GPU")
         attn = maskjit.compile("causal")
-        for dtype, tolerance in ((torch.float16, 4e-3), (torch.bfloat16, 4e-2)):
+        # Of a row's length: late rows are averages of many values and small.
+        for dtype, tolerance in ((torch.float16, 2e-3), (torch.bfloat16, 2e-2)):
             for heads, kv_heads, q_len, kv_len, dim in ((8, 8, 1024, 1024, 128), (16, 4, 777, 777, 64), (32, 8, 1, 5000, 128)):
                 with self.subTest(dtype=dtype, q_len=q_len):
                     query = torch.randn(2, heads, q_len, dim, dtype=dtype, device=CUDA)
@@ -381,8 +382,8 @@ class OnAGpu(unittest.TestCase):
                     want = torch.nn.functional.scaled_dot_product_attention(
                         query, key, value, is_causal=q_len > 1, enable_gqa=True
                     )
-                    error = (attn(query, key, value).float() - want.float()).abs().max().item()
-                    self.assertLess(error, tolerance * max(1.0, want.float().abs().max().item()))
+                    error = (attn(query, key, value).float() - want.float()).norm(dim=-1) / want.float().norm(dim=-1)
+                    self.assertLess(error.max().item(), tolerance)
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ int run(Options& options) {
   if (options.check && !spec->bound.program.stages.empty()) {
     return report({ErrorKind::Unsupported,
                    fmt::format("'{}' is a sequence with selectors: --check is for static masks, "
-                               "since what a selector takes hangs on the rounding of scores that "
+                               "since what a selector takes depends on the rounding of scores that "
                                "nearly tie",
                                spec->program.name)});
   }
