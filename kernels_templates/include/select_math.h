@@ -1,6 +1,6 @@
 #pragma once
-// Functions of scorers and of magic_pig's weights that host and device kernels compute alike, so
-// that both choose the same keys. Freestanding.
+// What the stages of sequences compute alike in host and device kernels, so that both choose the
+// same keys: functions of scorers, thresholds of draws, budgets. Freestanding.
 #include <stdint.h>
 
 namespace mj {
@@ -58,6 +58,46 @@ MJ_SHARED_MATH float lsh_probability(float cosine, int bits, int tables) {
   const double agree = 1.0 - static_cast<double>(acos_of(cosine)) / 3.14159265358979323846;
   const double found = at_least_once(power(agree > 0.0 ? agree : 0.0, bits), tables);
   return found > 0x1p-126 ? static_cast<float>(found) : 0x1p-126f;
+}
+
+// A draw is below floor(probability 2^32): it is at most `last`, and not `none`.
+struct Threshold {
+  bool none;
+  uint32_t last;
+};
+MJ_SHARED_MATH Threshold threshold_of(float probability) {
+  const double scaled = static_cast<double>(probability) * 0x1p32;
+  if (!(scaled >= 1.0)) return {true, 0};
+  return {false, scaled >= 0x1p32 ? 0xFFFFFFFFu : static_cast<uint32_t>(scaled) - 1};
+}
+
+// Near what a standard normal variable exceeds with probability p <= 0.5, of t = sqrt(-2 log p):
+// Abramowitz and Stegun 26.2.23, error below 4.5e-4.
+MJ_SHARED_MATH double normal_quantile_start(double t) {
+  return t - (2.515517 + t * (0.802853 + t * 0.010328)) /
+                 (1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308)));
+}
+
+// Sums over a base sample of adaptive sampling, of u relative to the largest score that takes part,
+// and of the active keys' u / weight.
+struct Moments {
+  double sum, squares, active;
+  int sampled;
+};
+
+// How many keys adaptive sampling takes (docs/adr/0006). `z`: what a standard normal variable
+// exceeds with probability delta / 2.
+MJ_SHARED_MATH int64_t budget_of(const Moments& moments, int64_t candidates, int64_t base,
+                                 float epsilon, double z) {
+  const double r = static_cast<double>(candidates);
+  const double rate =
+      static_cast<double>(static_cast<float>(base) / static_cast<float>(candidates));
+  const double total = moments.active + moments.sum / rate;
+  const double tolerated = static_cast<double>(epsilon) * total / z;
+  const double second_moment = r * moments.squares / moments.sampled;
+  const double wanted = __builtin_ceil(r / (1.0 + tolerated * tolerated / second_moment));
+  if (!(total > 0.0) || !(second_moment > 0.0) || !(wanted < r)) return candidates;
+  return wanted < static_cast<double>(base) ? base : static_cast<int64_t>(wanted);
 }
 
 #undef MJ_SHARED_MATH

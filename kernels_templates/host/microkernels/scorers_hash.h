@@ -2,7 +2,7 @@
 // Sign codes of a perceptron (HashAttention), compared by popcount.
 #include "kernels_templates/host/common/math.h"
 #include "kernels_templates/host/microkernels/scorers_common.h"
-#include "kernels_templates/include/scorer_math.h"
+#include "kernels_templates/include/select_math.h"
 
 namespace mj {
 namespace {

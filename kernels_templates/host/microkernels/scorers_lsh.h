@@ -4,7 +4,7 @@
 // [q~ / |q~|, 0]: their angle orders keys as <q, k> does. Signs do not depend on positive factors,
 // so that codes are taken of [k~, sqrt(N^2 - |k~|^2)] and [q~, 0].
 #include "kernels_templates/host/microkernels/scorers_common.h"
-#include "kernels_templates/include/scorer_math.h"
+#include "kernels_templates/include/select_math.h"
 
 namespace mj {
 namespace {

@@ -3,6 +3,7 @@
 #include "kernels_templates/host/common/exp2.h"
 #include "kernels_templates/host/common/philox.h"
 #include "kernels_templates/host/common/products.h"
+#include "kernels_templates/include/select_math.h"
 
 namespace mj {
 namespace {
@@ -172,13 +173,10 @@ bool mass_threshold(uint32_t* values, float* mass, int64_t count, float share,
   return true;
 }
 
-// What a standard normal variable exceeds with probability p: a rational start (Abramowitz and
-// Stegun 26.2.23, error below 4.5e-4) and Newton's method.
+// What a standard normal variable exceeds with probability p, by Newton's method.
 double normal_quantile_above(double p) {
   if (p > 0.5) return -normal_quantile_above(1.0 - p);
-  const double t = __builtin_sqrt(-2.0 * __builtin_log(p));
-  double z = t - (2.515517 + t * (0.802853 + t * 0.010328)) /
-                     (1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308)));
+  double z = normal_quantile_start(__builtin_sqrt(-2.0 * __builtin_log(p)));
   for (int i = 0; i < 3; ++i) {
     const double density = __builtin_exp(-0.5 * z * z) * 0.39894228040143267794;
     z += (0.5 * __builtin_erfc(z * 0.70710678118654752440) - p) / density;
@@ -352,18 +350,13 @@ void mj_choose_random(const uint64_t* candidates, int64_t words, float probabili
                       const uint32_t* key, int32_t batch, int32_t head, int64_t query,
                       uint64_t* chosen) {
   using namespace mj;
-  const double scaled = double{probability} * 0x1p32;
-  const bool none = !(scaled >= 1.0);
-  // draw < threshold, as draw <= threshold - 1: a threshold of 2^32 takes all.
-  const uint32_t last = none               ? 0
-                        : scaled >= 0x1p32 ? 0xFFFFFFFFu
-                                           : static_cast<uint32_t>(scaled) - 1;
+  const Threshold threshold = threshold_of(probability);
   for (int64_t w = 0; w < words; ++w) {
     chosen[w] = 0;
-    if (none || candidates[w] == 0) continue;
+    if (threshold.none || candidates[w] == 0) continue;
     const Words numbers = draws(w * 64, query, head, batch, key);
     for (int v = 0; v < 4; ++v) {
-      const I32x16 taken = __builtin_bit_cast(I32x16, numbers.words[v] <= last);
+      const I32x16 taken = __builtin_bit_cast(I32x16, numbers.words[v] <= threshold.last);
       chosen[w] |= bits_of_lanes(taken) << (v * kLanes);
     }
     chosen[w] &= candidates[w];
@@ -400,22 +393,16 @@ int64_t mj_adaptive_budget(const float* x, float factor, const uint64_t* active,
   const auto u = [&](int64_t key) {
     return double{exp2_scalar(__builtin_fmaf(x[key], factor, -reference))};
   };
-  double sum = 0, squares = 0, total = 0;
+  Moments moments = {0, 0, 0, static_cast<int>(sampled)};
   for_each_key(sample, words, [&](int64_t key) {
     const double e = u(key);
-    sum += e;
-    squares += e * e;
+    moments.sum += e;
+    moments.squares += e * e;
   });
   for_each_key(active, words, [&](int64_t key) {
-    total += weights == nullptr ? u(key) : u(key) / double{weights[key]};
+    moments.active += weights == nullptr ? u(key) : u(key) / double{weights[key]};
   });
-  const double r = static_cast<double>(candidates);
-  total += sum / double{static_cast<float>(base) / static_cast<float>(candidates)};
-  const double tolerated = double{epsilon} * total / normal_quantile_above(double{delta} / 2);
-  const double second_moment = r * squares / static_cast<double>(sampled);
-  const double wanted = __builtin_ceil(r / (1 + tolerated * tolerated / second_moment));
-  if (!(total > 0) || !(second_moment > 0) || !(wanted < r)) return candidates;
-  return wanted < static_cast<double>(base) ? base : static_cast<int64_t>(wanted);
+  return budget_of(moments, candidates, base, epsilon, normal_quantile_above(double{delta} / 2));
 }
 
 void mj_dot_bits(const float* query, const void* keys, int64_t row_bytes, int32_t element,

@@ -1,21 +1,11 @@
 #pragma once
 // Random numbers of keys (masker_dsl/interp/dropout.h), and the budget of adaptive sampling
 // (docs/adr/0006).
+#include "kernels_templates/include/select_math.h"
 #include "kernels_templates/nvptx/common/adjust.h"
 #include "kernels_templates/nvptx/select/row.h"
 
 namespace mj {
-
-// A draw is below floor(probability 2^32): at most `last`, and not `none`.
-struct Threshold {
-  bool none;
-  uint32_t last;
-};
-MJ_INLINE Threshold threshold_of(float probability) {
-  const double scaled = static_cast<double>(probability) * 0x1p32;
-  if (!(scaled >= 1.0)) return {true, 0};
-  return {false, scaled >= 0x1p32 ? 0xFFFFFFFFu : static_cast<uint32_t>(scaled) - 1};
-}
 
 // The keys of a group that are drawn. A counter of Philox serves four keys, 16 apart: half a warp
 // does 64 of them.
@@ -78,14 +68,11 @@ MJ_INLINE double exp_of(double x) {  // x <= 0, above -700
          __builtin_bit_cast(double, static_cast<uint64_t>(static_cast<int64_t>(n) + 1023) << 52);
 }
 
-// What a standard normal variable exceeds with probability p: a rational start (Abramowitz and
-// Stegun 26.2.23, error below 4.5e-4) and Newton's method.
+// What a standard normal variable exceeds with probability p, by Newton's method.
 MJ_INLINE double normal_quantile_above(double p) {
   const bool upper = p > 0.5;
   if (upper) p = 1.0 - p;
-  const double t = __builtin_sqrt(-2.0 * log_of(p));
-  double z = t - (2.515517 + t * (0.802853 + t * 0.010328)) /
-                     (1.0 + t * (1.432788 + t * (0.189269 + t * 0.001308)));
+  double z = normal_quantile_start(__builtin_sqrt(-2.0 * log_of(p)));
   MJ_ROLL
   for (int i = 0; i < 3; ++i) {
     const double at = z < 0.0 ? 0.0 : z;
@@ -95,25 +82,11 @@ MJ_INLINE double normal_quantile_above(double p) {
   return upper ? -z : z;
 }
 
-// Sums over a base sample, of u relative to the largest score that takes part, and of the active
-// keys' u / weight.
-struct Moments {
-  double sum, squares, active;
-  int sampled;
-};
-
 MJ_INLINE int64_t adaptive_budget(const Moments& moments, int64_t candidates, int64_t base,
                                   float epsilon, float delta) {
   if (moments.sampled < 2) return candidates;
-  const double r = static_cast<double>(candidates);
-  const double rate = static_cast<float>(base) / static_cast<float>(candidates);
-  const double total = moments.active + moments.sum / rate;
-  const double tolerated =
-      static_cast<double>(epsilon) * total / normal_quantile_above(static_cast<double>(delta) / 2);
-  const double second_moment = r * moments.squares / moments.sampled;
-  const double wanted = __builtin_ceil(r / (1.0 + tolerated * tolerated / second_moment));
-  if (!(total > 0.0) || !(second_moment > 0.0) || !(wanted < r)) return candidates;
-  return wanted < static_cast<double>(base) ? base : static_cast<int64_t>(wanted);
+  return budget_of(moments, candidates, base, epsilon,
+                   normal_quantile_above(static_cast<double>(delta) / 2));
 }
 
 }  // namespace mj

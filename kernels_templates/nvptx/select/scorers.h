@@ -3,7 +3,7 @@
 // host/microkernels/scorers.h defines them. An item is a lane; numbers are made in the order of the
 // host's, so that both choose the same keys.
 #include "kernels_templates/include/index_layout.h"
-#include "kernels_templates/include/scorer_math.h"
+#include "kernels_templates/include/select_math.h"
 #include "kernels_templates/nvptx/select/row.h"
 
 namespace mj {

@@ -1,6 +1,6 @@
 #pragma once
 // What attention reads of a selection: the active keys of a row, and their weights.
-#include "kernels_templates/include/scorer_math.h"
+#include "kernels_templates/include/select_math.h"
 #include "kernels_templates/nvptx/common/adjust.h"
 #include "kernels_templates/nvptx/select/row.h"
 
