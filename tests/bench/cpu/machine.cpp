@@ -144,13 +144,22 @@ MACHINE_API double machine_copy(double seconds, void* to, const void* from, int6
                  [&] { std::memcpy(to, from, static_cast<size_t>(bytes)); });
 }
 
-// Bytes read.
+// Bytes read, in eight places at once and with what comes next asked for: reading straight on keeps
+// too few loads in flight. `bytes` is a multiple of 64 KiB.
 MACHINE_API double machine_read(double seconds, const void* from, int64_t bytes) {
+  constexpr int64_t kBlock = 64 << 10, kApart = kBlock / 8, kStep = 256;
   return rate_of(seconds, static_cast<double>(bytes), [&] {
-    const auto* words = static_cast<const uint64_t*>(from);
-    uint64_t sums[32] = {};
-    for (int64_t i = 0; i + 32 <= bytes / 8; i += 32) {
-      for (int j = 0; j < 32; ++j) sums[j] += words[i + j];
+    uint64_t sums[kStep / 8] = {};
+    for (int64_t block = 0; block < bytes; block += kBlock) {
+      for (int64_t at = 0; at < kBlock; at += kStep) {
+        const int64_t place = at / kStep % 8 * kApart + at / kStep / 8 * kStep;
+        const char* step = static_cast<const char*>(from) + block + place;
+        if (block + kBlock < bytes) {
+          for (int64_t i = 0; i < kStep; i += 64) __builtin_prefetch(step + kBlock + i);
+        }
+        const auto* words = reinterpret_cast<const uint64_t*>(step);
+        for (int j = 0; j < kStep / 8; ++j) sums[j] += words[j];
+      }
     }
     for (uint64_t& sum : sums) asm volatile("" : "+r"(sum));
   });
