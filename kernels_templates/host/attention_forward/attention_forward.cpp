@@ -265,7 +265,7 @@ MJ_INLINE bool takes_any_maximum(const MjAttentionArgs* args) {
 
 // mj_attend_tiles on tiles [at, at + tiles) of the chunk.
 MJ_OUTLINE int attend_tiles(const MjAttentionArgs* args, const Scratch& s, int block, int rows,
-                            int at, int tiles) {
+                            int at, int tiles, MjRowsToFetch* ahead) {
   const int row = block * mj_tile_q;
   const MjFullTiles job = {s.queries + row * query_words(),
                            s.keys + at * key_tile_words(),
@@ -280,13 +280,41 @@ MJ_OUTLINE int attend_tiles(const MjAttentionArgs* args, const Scratch& s, int b
                            query_words(),
                            padded_value_columns(),
                            mj_tile_k,
-                           args->scale * kLog2E};
+                           args->scale * kLog2E,
+                           args->lse != nullptr,
+                           ahead};
   return mj_attend_tiles(&job, tiles);
 }
 
-// Everything of tiles [first, first + tiles), which the runs of the item hold, at most a chunk.
+// Neighbouring key tiles, at most a chunk.
+struct Tiles {
+  int64_t first;
+  int count;
+};
+
+// Part `part` of `parts` of the keys and values of tiles that are packed next.
+MJ_INLINE MjRowsToFetch rows_ahead(const MjAttentionArgs* args, const RowBlock& block,
+                                   const Tiles& next, int part, int parts) {
+  const int64_t begin = next.first * mj_tile_k;
+  int64_t rows = args->kv_len - begin;
+  rows = rows < next.count * mj_tile_k ? rows : next.count * mj_tile_k;
+  const int64_t from = rows * part / parts;
+  const int64_t bytes = element_bytes(mj_element);
+  const auto row = [&](const MjOperand& x) __attribute__((always_inline)) {
+    return static_cast<const char*>(
+        row_of(x, mj_element, block.batch, block.kv_head, begin + from));
+  };
+  return {{row(args->key), row(args->value)},
+          {args->key.row_stride * bytes, args->value.row_stride * bytes},
+          {mj_head_dim * bytes, mj_head_dim_v * bytes},
+          rows * (part + 1) / parts - from};
+}
+
+// Everything of `chunk`, whose tiles the runs of the item hold, as they hold those of `next`.
 MJ_OUTLINE void visit_chunk(const MjAttentionArgs* args, const RowBlock* blocks, int count_blocks,
-                            const Scratch& s, int64_t first, int tiles) {
+                            const Scratch& s, const Tiles& chunk, const Tiles& next) {
+  const int64_t first = chunk.first;
+  const int tiles = chunk.count;
   int32_t classes[kMaxBlocks][kMaxChunkTiles];
   bool needed[kMaxChunkTiles] = {};
   for (int t = 0; t < count_blocks; ++t) {
@@ -306,25 +334,23 @@ MJ_OUTLINE void visit_chunk(const MjAttentionArgs* args, const RowBlock* blocks,
   const bool any_maximum = takes_any_maximum(args);
   const int whole = keys_of_tile(args, first + tiles - 1) == mj_tile_k ? tiles : tiles - 1;
   for (int t = 0; t < count_blocks; ++t) {
+    MjRowsToFetch ahead = rows_ahead(args, blocks[0], next, t, count_blocks);
     for (int i = 0; i < tiles;) {
       if (classes[t][i] == 0) {
         ++i;
         continue;
       }
-      int most = kStepTiles;
       if (any_maximum) {
         int full = 0;
         while (i + full < whole && classes[t][i + full] == 2) ++full;
-        const int done = attend_tiles(args, s, t, blocks[t].rows(), i, full);
+        const int done = attend_tiles(args, s, t, blocks[t].rows(), i, full, &ahead);
         if (done > 0) {
           i += done;
           continue;
         }
-        // One tile finds a maximum.
-        if (done == mj_no_maximum) most = 1;
       }
       Step step = {first + i, i, 0, {}};
-      while (step.tiles < most && i < tiles && classes[t][i] != 0)
+      while (step.tiles < kStepTiles && i < tiles && classes[t][i] != 0)
         step.classes[step.tiles++] = classes[t][i++];
       const float factor = step_logits(args, blocks[t], s.queries + t * mj_tile_q * words, s, step);
       float* sums = s.sums + t * mj_tile_q * columns;
@@ -336,6 +362,7 @@ MJ_OUTLINE void visit_chunk(const MjAttentionArgs* args, const RowBlock* blocks,
         accumulate_step(blocks[t], s, step, factor, sums, maximum, total);
       }
     }
+    mj_fetch_rows(&ahead);
   }
 }
 
@@ -372,14 +399,17 @@ MJ_INLINE void run_item(const MjAttentionArgs* args, const MjPlan* plan, int64_t
     store(unadjusted_sums(s) + r, splat(0.0f));
   if (mj_pairs) mj_pairs_begin();
   if (mj_dense_results && args->row_max_over_all) maximum_over_all(args, blocks, count_blocks, s);
-  const int64_t chunk = plan->parameters[kChunkTiles];
+  const int64_t most = plan->parameters[kChunkTiles];
+  Tiles chunk = {0, 0};
   for (int run = 0; run < runs.count; ++run) {
-    for (int64_t tile = runs.begin[run]; tile < runs.end[run]; tile += chunk) {
+    for (int64_t tile = runs.begin[run]; tile < runs.end[run]; tile += most) {
       const int64_t left = runs.end[run] - tile;
-      visit_chunk(args, blocks, count_blocks, s, tile,
-                  static_cast<int>(left < chunk ? left : chunk));
+      const Tiles next = {tile, static_cast<int>(left < most ? left : most)};
+      if (chunk.count > 0) visit_chunk(args, blocks, count_blocks, s, chunk, next);
+      chunk = next;
     }
   }
+  if (chunk.count > 0) visit_chunk(args, blocks, count_blocks, s, chunk, {0, 0});
   for (int t = 0; t < count_blocks; ++t) {
     for (int r = 0; r < blocks[t].rows(); ++r) {
       const int i = t * mj_tile_q + r;

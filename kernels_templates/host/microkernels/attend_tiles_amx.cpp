@@ -2,12 +2,13 @@
 // products of one tile on the matrix unit beside the exponentials of the tile before on the vector
 // units, instruction by instruction; then the sums of four tiles at once.
 //
-// Exponents are relative to the maximum that the caller found in an earlier tile, so that no pass
-// over the scores comes before the exponentials and a tile of scores stays in the first-level
-// cache.
+// Exponents are relative to a maximum known before - the first tile's or an earlier one's - so that
+// no pass over the scores comes before the exponentials and a tile of scores stays in the
+// first-level cache.
 #include <immintrin.h>
 
 #include "kernels_templates/host/common/reduce.h"
+#include "kernels_templates/host/microkernels/fetch.h"
 #include "kernels_templates/host/microkernels/microkernels.h"
 
 namespace mj {
@@ -17,57 +18,69 @@ constexpr int kRows = 32;
 constexpr int kKeys = 64;           // of a tile
 constexpr int kGroup = 4;           // tiles whose weights multiply values at once
 constexpr int kPairs = kRows * 16;  // words of the weights of 32 keys
-constexpr int kUnits = 2 * kRows;   // of a tile: 32 keys of one row each
 // Sums of weights beyond this are refused; f32 holds many of them, times values.
 constexpr float kLargestSum = 0x1p40f;
 
-// 2^x for any x, 0 below -149: 2^f for f in [0, 1) by the minimax polynomial of degree 4 that is 1
-// at 0 (2.9e-6 relative; bf16 keeps 2e-3).
+// 2^x for any x, 0 below -149: 2^f for f in [0, 1) by the minimax polynomial that is 1 at 0. Degree
+// 3 (8.6e-5 relative) is a twentieth of what rounding to bf16 does to a weight; denominators that
+// are results themselves take degree 4 (2.9e-6).
+template <bool kExactTotals>
 MJ_INLINE __m512 power(__m512 x) {
   const __m512 f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF);
-  __m512 p = _mm512_set1_ps(0.0134267006069f);
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.0522424466908f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.241280212998f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.69304484129f));
+  __m512 p;
+  if constexpr (kExactTotals) {
+    p = _mm512_set1_ps(0.0134267006069f);
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.0522424466908f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.241280212998f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.69304484129f));
+  } else {
+    p = _mm512_set1_ps(0.0770680314f);
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.227643533f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.695117286f));
+  }
   p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
   return _mm512_scalef_ps(p, x);
 }
 
-// The exponentials of one tile, as far as they are done.
+// The exponentials of half a tile, 32 keys of each row, as far as they are done.
+template <bool kExactTotals>
 struct Exponentials {
-  const float* scores;  // [kRows][kKeys]
-  uint32_t* weights;    // [2][kRows][16]: two blocks of 32 keys
+  const float* scores;  // of the next row, kKeys apart
+  uint32_t* weights;    // [kRows][16]
   float* parts;         // [kRows][16]: sums of weights, by lane
   const float* base;    // [kRows]
   float factor;
-  int done;  // units: first the first 32 keys of all rows, then the others
+  int left;  // rows
 
-  MJ_MEMBER void unit() {
-    const int row = done % kRows;
-    const float* x = scores + row * kKeys + done / kRows * (kKeys / 2);
-    const __m512 f = _mm512_set1_ps(factor), b = _mm512_set1_ps(base[row]);
-    const __m512 low = power(_mm512_fmsub_ps(_mm512_loadu_ps(x), f, b));
-    const __m512 high = power(_mm512_fmsub_ps(_mm512_loadu_ps(x + 16), f, b));
-    _mm512_storeu_si512(weights + done * 16, (__m512i)_mm512_cvtne2ps_pbh(high, low));
-    float* part = parts + row * 16;
-    _mm512_storeu_ps(part, _mm512_add_ps(_mm512_loadu_ps(part), _mm512_add_ps(low, high)));
-    ++done;
-  }
-  MJ_MEMBER void finish(int units) {
+  MJ_MEMBER void rows(int count) {
+    count = count < left ? count : left;
+    left -= count;
+    const __m512 f = _mm512_set1_ps(factor);
 #pragma clang loop unroll(disable)
-    while (done < units) unit();
+    for (int i = 0; i < count; ++i) {
+      const __m512 b = _mm512_set1_ps(*base);
+      const __m512 low = power<kExactTotals>(_mm512_fmsub_ps(_mm512_loadu_ps(scores), f, b));
+      const __m512 high = power<kExactTotals>(_mm512_fmsub_ps(_mm512_loadu_ps(scores + 16), f, b));
+      _mm512_storeu_si512(weights, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+      _mm512_storeu_ps(parts, _mm512_add_ps(_mm512_loadu_ps(parts), _mm512_add_ps(low, high)));
+      scores += kKeys;
+      weights += 16;
+      parts += 16;
+      base += 1;
+    }
   }
 };
 
-// Up to `count` units after each product, while there are any.
+// Up to `count` rows after each product, while there are any, and a line of what comes later.
+template <typename Rows>
 struct Beside {
-  Exponentials* exponentials;
+  Rows* exponentials;
+  RowFetcher* fetcher;
   int count;
 
   MJ_MEMBER void operator()() const {
-    int end = exponentials->done + count;
-    end = end < kUnits ? end : kUnits;
-    exponentials->finish(end);
+    exponentials->rows(count);
+    fetcher->line();
   }
 };
 struct Nothing {
@@ -76,16 +89,17 @@ struct Nothing {
 
 // Registers 0 to 3 += a (32 rows) times b (two panels of 16 columns), `steps` of 16 words. Tiles of
 // a are 16 rows of `a_row` bytes, a_tile words from rows 0 to rows 16 and a_step from step to step.
+// b passes by once for all rows: its loads say so, and leave in the first-level cache what stays.
 template <typename Work>
 MJ_INLINE void products(const uint32_t* a, int64_t a_row, int64_t a_tile, int64_t a_step,
                         const uint32_t* b, int64_t panel, int steps, const Work& work) {
 #pragma clang loop unroll(disable)
   for (int p = 0; p < steps; ++p) {
     _tile_loadd(4, a, a_row);
-    _tile_loadd(6, b, 64);
+    _tile_stream_loadd(6, b, 64);
     _tile_dpbf16ps(0, 4, 6);
     work();
-    _tile_loadd(7, b + panel, 64);
+    _tile_stream_loadd(7, b + panel, 64);
     _tile_dpbf16ps(1, 4, 7);
     work();
     _tile_loadd(5, a + a_tile, a_row);
@@ -106,21 +120,36 @@ MJ_INLINE void store_products(float* c, int64_t row_bytes) {
   _tile_stored(3, below + 16, row_bytes);
 }
 
-// The scores of tile `tile`; `exponentials` are of the scores that they replace.
+// The scores of keys [32 half, 32 half + 32) of tile `tile`.
 template <typename Work>
-MJ_INLINE void scores_of_tile(const MjFullTiles* job, int tile, Exponentials* exponentials,
-                              const Work& work) {
+MJ_INLINE void scores_of_half(const MjFullTiles* job, int tile, int half, const Work& work) {
   const int words = job->words;
-  const uint32_t* keys = job->keys + static_cast<int64_t>(tile) * kKeys * words;
-  for (int half = 0; half < 2; ++half) {
-    _tile_zero(0);
-    _tile_zero(1);
-    _tile_zero(2);
-    _tile_zero(3);
-    products(job->queries, int64_t{4} * words, int64_t{16} * words, 16, keys + half * 32 * words,
-             int64_t{16} * words, words / 16, work);
-    if (exponentials != nullptr) exponentials->finish((half + 1) * kRows);
-    store_products(job->scores + half * 32, int64_t{4} * kKeys);
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+  products(job->queries, int64_t{4} * words, int64_t{16} * words, 16,
+           job->keys + (int64_t{2} * tile + half) * kKeys / 2 * words, int64_t{16} * words,
+           words / 16, work);
+}
+
+MJ_INLINE void store_scores(const MjFullTiles* job, int half) {
+  store_products(job->scores + half * 32, int64_t{4} * kKeys);
+}
+
+// What exponents of each row are relative to: the maximum before or, in rows that have none, that
+// of the scores.
+MJ_INLINE void find_bases(const MjFullTiles* job, float* base) {
+  for (int first = 0; first < kRows; first += kLanes) {
+    F32x16 largest[kLanes];
+#pragma clang loop unroll(disable)
+    for (int r = 0; r < kLanes; ++r) {
+      const float* x = job->scores + (first + r) * kKeys;
+      largest[r] = max(max(load(x), load(x + 16)), max(load(x + 32), load(x + 48)));
+    }
+    const F32x16 before = load(job->maximum + first);
+    const F32x16 now = fold_rows(largest, Larger()) * splat(job->factor);
+    store(base + first, before == splat(-__builtin_inff()) ? now : before);
   }
 }
 
@@ -158,6 +187,45 @@ MJ_INLINE bool add_totals(const float* parts, int rows, float* total) {
   return true;
 }
 
+template <bool kExactTotals>
+MJ_INLINE int32_t attend_tiles(const MjFullTiles* job, int32_t tiles) {
+  scores_of_half(job, 0, 0, Nothing());
+  store_scores(job, 0);
+  scores_of_half(job, 0, 1, Nothing());
+  store_scores(job, 1);
+  alignas(64) float base[kRows];
+  find_bases(job, base);
+  RowFetcher fetcher(job->ahead);
+  alignas(64) float parts[kRows * kLanes];
+  // 32 rows beside 4 products for every 16 words.
+  const int beside = (4 * kRows + job->words - 1) / job->words;
+  for (int tile = 0; tile < tiles; tile += kGroup) {
+    const int group = tiles - tile < kGroup ? tiles - tile : kGroup;
+    for (int i = 0; i < kRows * kLanes; i += kLanes) store(parts + i, splat(0.0f));
+#pragma clang loop unroll(disable)
+    for (int i = 0; i < 2 * group; ++i) {
+      // The scores that the next tile's replace.
+      Exponentials<kExactTotals> exponentials = {
+          job->scores + i % 2 * 32, job->weights + i * kPairs, parts, base, job->factor, kRows};
+      const int next = tile + i / 2 + 1;
+      if (next < tiles) {
+        scores_of_half(job, next, i % 2,
+                       Beside<Exponentials<kExactTotals>>{&exponentials, &fetcher, beside});
+        exponentials.rows(kRows);
+        store_scores(job, i % 2);
+      } else {
+        exponentials.rows(kRows);
+      }
+    }
+    if (!add_totals(parts, job->rows, job->total)) return tile;
+    if (tile == 0) {
+      for (int i = 0; i < kRows; i += kLanes) store(job->maximum + i, load(base + i));
+    }
+    add_values(job, tile, group);
+  }
+  return tiles;
+}
+
 }  // namespace
 }  // namespace mj
 
@@ -165,30 +233,5 @@ extern "C" int32_t mj_attend_tiles(const MjFullTiles* job, int32_t tiles) {
   using namespace mj;
   if (tiles <= 0 || job->tile_k != kKeys || job->rows <= kRows / 2 || job->columns % 32 != 0)
     return 0;
-  alignas(64) float base[kRows];
-  for (int r = 0; r < kRows; ++r) {
-    base[r] = r < job->rows ? job->maximum[r] : 0.0f;
-    if (base[r] == -__builtin_inff()) return mj_no_maximum;
-  }
-  alignas(64) float parts[kRows * kLanes];
-  // 64 units beside 8 products for every 16 words.
-  const int beside = (2 * kUnits + job->words - 1) / job->words;
-  scores_of_tile(job, 0, nullptr, Nothing());
-  for (int tile = 0; tile < tiles; tile += kGroup) {
-    const int group = tiles - tile < kGroup ? tiles - tile : kGroup;
-    for (int i = 0; i < kRows * kLanes; i += kLanes) store(parts + i, splat(0.0f));
-#pragma clang loop unroll(disable)
-    for (int i = 0; i < group; ++i) {
-      Exponentials exponentials = {
-          job->scores, job->weights + i * 2 * kPairs, parts, base, job->factor, 0};
-      if (tile + i + 1 < tiles) {
-        scores_of_tile(job, tile + i + 1, &exponentials, Beside{&exponentials, beside});
-      } else {
-        exponentials.finish(kUnits);
-      }
-    }
-    if (!add_totals(parts, job->rows, job->total)) return tile;
-    add_values(job, tile, group);
-  }
-  return tiles;
+  return job->exact_totals ? attend_tiles<true>(job, tiles) : attend_tiles<false>(job, tiles);
 }

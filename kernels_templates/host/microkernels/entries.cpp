@@ -27,6 +27,6 @@ const MjMicrokernel mj_entries[] = {
     MJ_ENTRY(mj_add_value_list),  MJ_ENTRY(mj_scorer_scratch), MJ_ENTRY(mj_scorer_prepare),
     MJ_ENTRY(mj_scorer_scores),   MJ_ENTRY(mj_page_scores),    MJ_ENTRY(mj_lsh_weight),
     MJ_ENTRY(mj_index_scratch),   MJ_ENTRY(mj_index_keys),     MJ_ENTRY(mj_nearest),
-    MJ_ENTRY(mj_attend_tiles),    {nullptr, nullptr},
+    MJ_ENTRY(mj_attend_tiles),    MJ_ENTRY(mj_fetch_rows),     {nullptr, nullptr},
 };
 }

@@ -12,6 +12,7 @@
 #define MJ_JOIN_NAMES(name, isa) name##_##isa
 #define MJ_OF_ISA(name, isa) MJ_JOIN_NAMES(name, isa)
 #define mj_insert_run MJ_OF_ISA(mj_insert_run, MJ_ISA)
+#define mj_fetch_rows MJ_OF_ISA(mj_fetch_rows, MJ_ISA)
 #define mj_pack_query MJ_OF_ISA(mj_pack_query, MJ_ISA)
 #define mj_pack_keys MJ_OF_ISA(mj_pack_keys, MJ_ISA)
 #define mj_pack_values MJ_OF_ISA(mj_pack_values, MJ_ISA)
@@ -52,6 +53,16 @@ void mj_insert_run(MjTileRuns* runs, int64_t begin, int64_t end);
 
 // --- Packing: rows of words, zero-padded at the ragged edges.
 
+// Rows of keys and values that are packed a little later, to be asked for into the second-level
+// cache meanwhile: `count` more of each.
+struct MjRowsToFetch {
+  const char* row[2];
+  int64_t row_bytes[2];  // from row to row
+  int64_t bytes[2];      // of a row
+  int64_t count;
+};
+// Asks for all of them.
+void mj_fetch_rows(MjRowsToFetch* rows);
 // One query row of head_dim elements as `words` words, zeros past the head dimension. May write up
 // to 15 words past the row.
 void mj_pack_query(const void* row, int32_t element, bool pairs, int32_t head_dim, int32_t words,
@@ -117,15 +128,16 @@ struct MjFullTiles {
   int32_t words;
   int32_t columns;
   int32_t tile_k;
-  float factor;  // from products to exponents, positive
+  float factor;          // from products to exponents, positive
+  bool exact_totals;     // totals are of f32's precision, not of weights in bf16
+  MjRowsToFetch* ahead;  // asked for line by line, as far as there is time
 };
-enum { mj_no_maximum = -1 };
 // Adds the keys of up to `tiles` tiles to total and sums; returns how many it did. Exponentials are
-// relative to `maximum` as it is, which no row of scores is searched for: a score may exceed it by
-// so much that f32 holds the sums with ease. The first tiles where one exceeds it by more, and
-// scores that are no numbers, are left to the caller, and so are all tiles on instruction sets, and
-// of shapes, that would gain nothing. mj_no_maximum: a row has not met a key yet. Between
-// mj_pairs_begin and mj_pairs_end; rows of arrays are padded to 32.
+// relative to `maximum` as it is - to the first tile's where it is -inf, which it becomes -, and no
+// other scores are searched for theirs: one may exceed it by so much that f32 holds the sums with
+// ease. The first tiles where one exceeds it by more, and scores that are no numbers, are left to
+// the caller, and so are all tiles on instruction sets, and of shapes, that would gain nothing.
+// Between mj_pairs_begin and mj_pairs_end; rows of arrays are padded to 32.
 int32_t mj_attend_tiles(const MjFullTiles* job, int32_t tiles);
 
 // --- Dropout.

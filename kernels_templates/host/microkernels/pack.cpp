@@ -1,5 +1,6 @@
 // Packs tiles of query, key and value rows into what the matrix products take.
 #include "kernels_templates/host/common/elements.h"
+#include "kernels_templates/host/microkernels/fetch.h"
 #include "kernels_templates/host/microkernels/microkernels.h"
 
 namespace mj {
@@ -110,6 +111,11 @@ void pack_query(const void* row, int head_dim, int words, uint32_t* packed) {
 }  // namespace mj
 
 extern "C" {
+
+void mj_fetch_rows(MjRowsToFetch* rows) {
+  mj::RowFetcher fetcher(rows);
+  while (rows->count > 0) fetcher.line();
+}
 
 void mj_pack_query(const void* row, int32_t element, bool pairs, int32_t head_dim, int32_t words,
                    uint32_t* packed) {
