@@ -1,18 +1,11 @@
 // c (+)= a b in f32 by register blocks of kRows x (kColumns * 16): each step broadcasts kRows words
-// of a and loads a vector of kColumns panels of b.
+// of a and loads a vector of kColumns panels of b. Beside a neighbour on the same core a thread may
+// issue three instructions a cycle, two of them FMAs: the blocks keep the others few.
 #include "kernels_templates/host/common/vector.h"
 #include "kernels_templates/host/microkernels/microkernels.h"
 
 namespace mj {
 namespace {
-
-#ifdef __AVX512F__
-// 32 vector registers: 16 sums, 2 of b, broadcasts of a from memory.
-constexpr int kBlockRows = 8, kBlockColumns = 2;
-#else
-// 16 vector registers, of which an F32x16 takes two: 8 sums, 2 of b, 1 of a.
-constexpr int kBlockRows = 4, kBlockColumns = 1;
-#endif
 
 template <int kRows, int kColumns>
 MJ_INLINE void multiply_block(const float* __restrict a, int64_t lda, const float* __restrict b,
@@ -53,21 +46,48 @@ MJ_INLINE void multiply_block(const float* __restrict a, int64_t lda, const floa
   }
 }
 
-// b in panels of 16 columns, `panel` floats apart, whose rows are ldb apart.
-MJ_INLINE void multiply(const float* a, int64_t lda, const float* b, int64_t ldb, int64_t panel,
-                        float* c, int64_t ldc, int m, int n, int k, bool accumulate) {
-  int j = 0;
-  for (; j + kBlockColumns * kLanes <= n; j += kBlockColumns * kLanes, b += kBlockColumns * panel) {
-    for (int i = 0; i < m; i += kBlockRows) {
-      multiply_block<kBlockRows, kBlockColumns>(a + i * lda, lda, b, ldb, panel, c + i * ldc + j,
-                                                ldc, k, accumulate);
-    }
-  }
-  for (; j < n; j += kLanes, b += panel) {
-    for (int i = 0; i < m; i += kBlockRows) {
-      multiply_block<kBlockRows, 1>(a + i * lda, lda, b, ldb, panel, c + i * ldc + j, ldc, k,
+struct Product {
+  const float* a;
+  int64_t lda;
+  const float* b;
+  int64_t ldb, panel;
+  float* c;
+  int64_t ldc;
+  int m, k;
+  bool accumulate;
+
+  // kColumns panels and the rows from i on.
+  template <int kRows, int kColumns>
+  MJ_MEMBER void block(int i) const {
+    multiply_block<kRows, kColumns>(a + i * lda, lda, b, ldb, panel, c + i * ldc, ldc, k,
                                     accumulate);
-    }
+  }
+  MJ_MEMBER void next(int columns) {
+    b += columns * panel;
+    c += columns * kLanes;
+  }
+};
+
+// b in panels of 16 columns, `panel` floats apart, whose rows are ldb apart. m is a multiple of 16.
+MJ_INLINE void multiply(Product p, int n) {
+  int columns = n / kLanes;
+#ifdef __AVX512F__
+  // 32 vector registers: 24 or 16 sums, the others for b and broadcasts of a.
+  for (; columns >= 4; columns -= 4, p.next(4)) {
+    int i = 0;
+    for (; p.m - i >= 12 || (p.m - i) % 4 != 0; i += 6) p.block<6, 4>(i);
+    for (; i < p.m; i += 4) p.block<4, 4>(i);
+  }
+  for (; columns >= 2; columns -= 2, p.next(2)) {
+    for (int i = 0; i < p.m; i += 8) p.block<8, 2>(i);
+  }
+  constexpr int kRows = 8;
+#else
+  // 16 vector registers, of which an F32x16 takes two: 8 sums, 2 of b, 1 of a.
+  constexpr int kRows = 4;
+#endif
+  for (; columns > 0; --columns, p.next(1)) {
+    for (int i = 0; i < p.m; i += kRows) p.block<kRows, 1>(i);
   }
 }
 
@@ -78,13 +98,14 @@ extern "C" {
 
 void mj_multiply_f32(const uint32_t* a, int32_t lda, const uint32_t* b, int32_t panel, float* c,
                      int32_t ldc, int32_t m, int32_t n, int32_t k, bool accumulate) {
-  mj::multiply(reinterpret_cast<const float*>(a), lda, reinterpret_cast<const float*>(b),
-               mj::kLanes, panel, c, ldc, m, n, k, accumulate);
+  mj::multiply({reinterpret_cast<const float*>(a), lda, reinterpret_cast<const float*>(b),
+                mj::kLanes, panel, c, ldc, m, k, accumulate},
+               n);
 }
 
 void mj_multiply_rows(const float* a, int64_t lda, const float* b, int64_t ldb, float* c,
                       int64_t ldc, int32_t m, int32_t n, int32_t k) {
-  mj::multiply(a, lda, b, ldb, mj::kLanes, c, ldc, m, n, k, false);
+  mj::multiply({a, lda, b, ldb, mj::kLanes, c, ldc, m, k, false}, n);
 }
 
 }  // extern "C"
