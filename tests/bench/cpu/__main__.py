@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import shlex
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,7 @@ import readme
 from cases import Case, all_cases
 from machine import Ceilings, Machine, cpu_features, cpu_name
 from peers import Contestant, enter_flex, enter_maskjit, enter_sdpa, start_compiler
-from race import peak_bytes, race, ratio
+from race import FEWEST_ROUNDS, Round, peak_bytes, race, ratio
 from report import markdown, picture
 from summary import Goal, goals
 
@@ -82,12 +83,20 @@ def enter(case: Case, peers: list[str], quick: bool) -> tuple[list[Contestant], 
     return contestants, refused
 
 
-def measure(case: Case, threads: int, ceilings: Ceilings, given: argparse.Namespace) -> tuple[dict, dict[str, str]]:
+def measure(case: Case, threads: int, machine: Machine, given: argparse.Namespace) -> tuple[dict, dict[str, str]]:
     contestants, refused = enter(case, given.peers.split(","), given.quick)
-    times = race({c.name: c.call for c in contestants}, given.seconds or (0.3 if given.quick else 3.0))
+    kind = "copy" if case.group == "decode" else case.dtype
+    times, rounds = race(
+        {c.name: c.call for c in contestants},
+        given.seconds or (0.3 if given.quick else 3.0),
+        lambda: machine.look(kind, threads),
+        beside="maskjit",
+    )
+    ceilings = [r.ceiling for r in rounds]
     active = case.mask.active(case, case.mask.tensors(case))
     elements = case.q_len * case.kv_len if active is None else int(active.sum())
     flops = 4 * case.dim * case.batch * case.heads * elements
+    work = case.bytes() if kind == "copy" else flops
     result = {
         "name": case.name,
         "group": case.group,
@@ -103,6 +112,13 @@ def measure(case: Case, threads: int, ceilings: Ceilings, given: argparse.Namesp
         "active_share": elements / (case.q_len * case.kv_len),
         "flop": flops,
         "bytes": case.bytes(),
+        "ceiling": {
+            "of": kind,
+            "median": statistics.median(ceilings),
+            "lowest": min(ceilings),
+            "highest": max(ceilings),
+            "undisturbed_rounds": sum(r.undisturbed for r in rounds),
+        },
         "contestants": {},
         "ratios": {},
     }
@@ -115,9 +131,9 @@ def measure(case: Case, threads: int, ceilings: Ceilings, given: argparse.Namesp
             "slowest_seconds": of[-1],
             "rounds": len(of),
             "flops": flops / seconds,
-            "share_of_matrix_peak": _share(flops / seconds, ceilings.matrix(case.dtype)),
             "bytes_per_second": case.bytes() / seconds,
-            "share_of_copy_bandwidth": _share(case.bytes() / seconds, ceilings.median("copy")),
+            "share_of_ceiling": _share(work, times[contestant.name], rounds),
+            "share_of_ceiling_undisturbed": _share(work, times[contestant.name], rounds, undisturbed=True),
             "peak_bytes": peak_bytes(contestant.call),
             "first_call_seconds": contestant.first_call_seconds,
             "block_mask_seconds": contestant.block_mask_seconds,
@@ -131,8 +147,12 @@ def measure(case: Case, threads: int, ceilings: Ceilings, given: argparse.Namesp
     return result, refused
 
 
-def _share(rate: float, ceiling: float) -> float:
-    return rate / ceiling if ceiling else 0.0
+def _share(work: float, seconds: list[float], rounds: list[Round], undisturbed: bool = False) -> float | None:
+    """Of what the machine could do in the same round: the median over the rounds, at least five of them."""
+    shares = [
+        work / t / r.ceiling for t, r in zip(seconds, rounds, strict=True) if r.ceiling and (r.undisturbed or not undisturbed)
+    ]
+    return statistics.median(shares) if len(shares) >= FEWEST_ROUNDS else None
 
 
 def compile_latency(program: pathlib.Path) -> dict[str, dict[str, float]]:
@@ -188,24 +208,19 @@ def main() -> int:
         for i, case in enumerate(cases):
             if i % 12 == 0:
                 probe_all()
-            for threads, of in ceilings.items():
+            for threads in ceilings:
                 name = f"{case.name}, {threads} threads"
                 if given.minutes and time.perf_counter() - started > 60 * given.minutes:
                     left_out[name] = f"after {given.minutes:g} minutes"
                     continue
                 torch.set_num_threads(threads)
-                result, refused = measure(case, threads, of, given)
+                result, refused = measure(case, threads, machine, given)
                 left_out.update({f"{name}, {peer}": reason for peer, reason in refused.items()})
                 results.append(result)
                 print(f"{case.name:36} {threads}t {line(result)}", flush=True)
                 for peer, reason in refused.items():
                     print(f"{'':38} without {peer}: {reason}", flush=True)
     probe_all()
-    for result in results:  # against all samples of the ceilings, not those so far
-        of = ceilings[result["threads"]]
-        for contestant in result["contestants"].values():
-            contestant["share_of_matrix_peak"] = _share(contestant["flops"], of.matrix(result["dtype"]))
-            contestant["share_of_copy_bandwidth"] = _share(contestant["bytes_per_second"], of.median("copy"))
     latency = compile_latency(given.build / "bin" / "maskjit")
     reached = goals(results, max(latency.values(), key=lambda of: of.get("engine, empty cache", 0), default={}))
     data = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import ctypes
 import dataclasses
 import pathlib
@@ -11,6 +12,9 @@ import threading
 
 import numpy
 
+KINDS = ("f32", "bf16", "copy", "read")
+LOOK_SECONDS = 1e-3
+UNDISTURBED = 0.85
 BUFFER_BYTES = 256 << 20  # a thread and direction; far more than any cache
 
 
@@ -43,9 +47,6 @@ class Ceilings:
     def median(self, name: str) -> float:
         return statistics.median(self.samples[name]) if self.samples.get(name) else 0.0
 
-    def matrix(self, dtype: str) -> float:
-        return self.median("bf16" if dtype == "bf16" else "f32")
-
     def to_json(self) -> dict:
         return {
             name: {"median": statistics.median(values), "lowest": min(values), "highest": max(values), "samples": len(values)}
@@ -57,36 +58,62 @@ class Machine:
     def __init__(self, library: pathlib.Path) -> None:
         self._c = ctypes.CDLL(str(library))
         self._c.machine_bf16_unit.restype = ctypes.c_char_p
-        for name in ("machine_fma_f32", "machine_matrix_bf16", "machine_copy", "machine_read"):
+        for name in ("machine_fma_f32", "machine_matrix_bf16", "machine_load", "machine_copy", "machine_read"):
             getattr(self._c, name).restype = ctypes.c_double
+        self._pool = concurrent.futures.ThreadPoolExecutor()
+        self._barriers: dict[int, threading.Barrier] = {}
+        self._best_load: dict[int, float] = {}
+        self._arrays: dict[int, list[numpy.ndarray]] = {}
 
     @property
     def bf16_unit(self) -> str:
         return self._c.machine_bf16_unit().decode()
 
     def sample(self, ceilings: Ceilings, seconds: float) -> None:
-        """Measures every ceiling once more, on all of its threads at once."""
+        """Measures every ceiling once more."""
+        for name in KINDS:
+            if rate := self.rate(name, ceilings.threads, seconds):
+                ceilings.samples.setdefault(name, []).append(rate)
+
+    def rate(self, kind: str, threads: int, seconds: float) -> float:
+        """What the calling thread and `threads` - 1 others do together in about `seconds` (or one pass over the buffers); 0 where the
+        machine has no such unit. The calling thread takes part as it does in what is compared with this: another may run on a core
+        whose neighbours do something else."""
+        work = getattr(self, f"_{kind}")
         each = ctypes.c_double(seconds)
-        self._add(ceilings, "f32", lambda _: self._c.machine_fma_f32(each))
-        self._add(ceilings, "bf16", lambda _: self._c.machine_matrix_bf16(each))
-        buffers = [(numpy.ones(BUFFER_BYTES, numpy.uint8), numpy.ones(BUFFER_BYTES, numpy.uint8)) for _ in range(ceilings.threads)]
-        pointers = [[ctypes.c_void_p(array.ctypes.data) for array in pair] for pair in buffers]
-        size = ctypes.c_int64(BUFFER_BYTES)
-        self._add(ceilings, "copy", lambda i: self._c.machine_copy(each, pointers[i][0], pointers[i][1], size))
-        self._add(ceilings, "read", lambda i: self._c.machine_read(each, pointers[i][0], size))
+        others = [self._pool.submit(self._together, threads, work, i, each) for i in range(1, threads)]
+        rates = [self._together(threads, work, 0, each), *(other.result() for other in others)]
+        return sum(rates) if all(rates) else 0.0
 
-    def _add(self, ceilings: Ceilings, name: str, rate) -> None:
-        rates = [0.0] * ceilings.threads
-        together = threading.Barrier(ceilings.threads)
+    def look(self, kind: str, threads: int) -> tuple[float, bool]:
+        """A rate, and whether the first-level caches, too, gave what they gave at best: other guests of the machine who share a core
+        take from them first."""
+        rate, load = self.rate(kind, threads, LOOK_SECONDS), self.rate("load", threads, LOOK_SECONDS)
+        self._best_load[threads] = max(load, self._best_load.get(threads, 0.0))
+        return rate, load >= UNDISTURBED * self._best_load[threads]
 
-        def work(i: int) -> None:
-            together.wait()
-            rates[i] = rate(i)
+    def _together(self, threads: int, work, i: int, seconds: ctypes.c_double) -> float:
+        if threads > 1:
+            self._barriers.setdefault(threads, threading.Barrier(threads)).wait()
+        return work(i, seconds)
 
-        threads = [threading.Thread(target=work, args=(i,)) for i in range(ceilings.threads)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        if all(rates):
-            ceilings.samples.setdefault(name, []).append(sum(rates))
+    def _f32(self, _: int, seconds: ctypes.c_double) -> float:
+        return self._c.machine_fma_f32(seconds)
+
+    def _bf16(self, _: int, seconds: ctypes.c_double) -> float:
+        return self._c.machine_matrix_bf16(seconds)
+
+    def _load(self, _: int, seconds: ctypes.c_double) -> float:
+        return self._c.machine_load(seconds)
+
+    def _copy(self, i: int, seconds: ctypes.c_double) -> float:
+        to, source = self._buffers(i)
+        return self._c.machine_copy(seconds, to, source, ctypes.c_int64(BUFFER_BYTES))
+
+    def _read(self, i: int, seconds: ctypes.c_double) -> float:
+        return self._c.machine_read(seconds, self._buffers(i)[1], ctypes.c_int64(BUFFER_BYTES))
+
+    def _buffers(self, i: int) -> list[ctypes.c_void_p]:
+        if i not in self._arrays:
+            self._arrays[i] = [numpy.ones(BUFFER_BYTES, numpy.uint8) for _ in range(2)]
+        return [ctypes.c_void_p(array.ctypes.data) for array in self._arrays[i]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import gc
 import statistics
 import time
@@ -12,13 +13,24 @@ SHORTEST_SAMPLE = 2e-3  # shorter calls are timed several at a time
 FEWEST_ROUNDS, MOST_ROUNDS = 5, 300
 
 
-def race(calls: dict[str, Callable[[], object]], seconds: float) -> dict[str, list[float]]:
-    """Seconds of a call, one number a round for each; rounds go on for about `seconds`, at least five."""
+@dataclasses.dataclass(frozen=True)
+class Round:
+    """What the machine could do right before and right after one of the calls."""
+
+    ceiling: float
+    undisturbed: bool
+
+
+def race(
+    calls: dict[str, Callable[[], object]], seconds: float, look: Callable[[], tuple[float, bool]], beside: str
+) -> tuple[dict[str, list[float]], list[Round]]:
+    """Seconds of a call, one number a round for each; rounds go on for about `seconds`, at least five. `look` gives a rate of the
+    machine and whether nobody else disturbed it, and is asked before and after each call of `beside`."""
     repeat = {}
     for name, call in calls.items():
         once = min(_timed(call, 1) for _ in range(2))
         repeat[name] = max(1, int(SHORTEST_SAMPLE / max(once, 1e-7)))
-    order, times = list(calls), {name: [] for name in calls}
+    order, times, rounds = list(calls), {name: [] for name in calls}, []
     gc.collect()
     gc.disable()
     try:
@@ -28,10 +40,14 @@ def race(calls: dict[str, Callable[[], object]], seconds: float) -> dict[str, li
                 break
             for i in range(len(order)):
                 name = order[(round + i) % len(order)]
+                before = look() if name == beside else None
                 times[name].append(_timed(calls[name], repeat[name]))
+                if before:
+                    after = look()
+                    rounds.append(Round((before[0] + after[0]) / 2, before[1] and after[1]))
     finally:
         gc.enable()
-    return times
+    return times, rounds
 
 
 def _timed(call: Callable[[], object], repeat: int) -> float:

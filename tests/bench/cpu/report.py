@@ -28,8 +28,9 @@ def markdown(data: dict, goals: list[Goal], picture: str | None) -> str:
         "",
         "Medians of interleaved runs in one process, on the same tensors and threads. A peer's column has its time and how often as",
         "fast maskjit is (median of the rounds, quartiles in brackets). Block masks are given to FlexAttention for free; making one and",
-        "the first call, which compiles, stand beside it. FLOP/s count the active elements of the mask; shares are of what this",
-        "machine did in the same run:",
+        "the first call, which compiles, stand beside it. FLOP/s count the active elements of the mask. Shares are of what the same threads",
+        "did in registers (or copying, for decoding) right before and after each call: medians over the rounds, in brackets over those in",
+        "which the first-level caches gave what they gave at best, so that no other guest of the machine shared a core. Between cases:",
         "",
         "| threads | f32 FMA | bf16 " + (machine["bf16_unit"] or "(no unit)") + " | copy (read + written) | read |",
         "|---|---|---|---|---|",
@@ -78,12 +79,11 @@ def _table(results: list[dict], group: str) -> list[str]:
     for r in results:
         own = r["contestants"]["maskjit"]
         flex = r["contestants"].get("FlexAttention", {})
-        share = own["share_of_copy_bandwidth"] if group == "decode" else own["share_of_matrix_peak"]
         cells = [
             r["name"],
             _time(own["median_seconds"]),
             f"{own['flops'] / 1e9:.0f}",
-            f"{100 * share:.0f} %" if share else "-",
+            _shares(own),
             _peer(r, "SDPA"),
             _peer(r, "FlexAttention"),
             _time(flex["block_mask_seconds"]) if flex.get("block_mask_seconds") else "-",
@@ -92,6 +92,11 @@ def _table(results: list[dict], group: str) -> list[str]:
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
+
+
+def _shares(of: dict) -> str:
+    everywhere, undisturbed = (f"{100 * of[name]:.0f} %" if of[name] else "" for name in ("share_of_ceiling", "share_of_ceiling_undisturbed"))
+    return f"{everywhere or '-'} ({undisturbed})" if undisturbed else everywhere or "-"
 
 
 def _peer(result: dict, name: str) -> str:

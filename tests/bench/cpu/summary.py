@@ -31,11 +31,11 @@ def goals(results: list[dict], latency: dict[str, float]) -> list[Goal]:
     window = [r for r in prefill if r["mask"] == "window 1024" and r["kv_len"] == 16384]
     dense = [r for r in prefill if r["mask"] == "dense" and r["kv_len"] >= 2048]
     shares = {
-        dtype: [r["contestants"]["maskjit"]["share_of_matrix_peak"] for r in dense if r["dtype"] == dtype and r["dim"] == dim]
+        dtype: [r["contestants"]["maskjit"]["share_of_ceiling"] for r in dense if r["dtype"] == dtype and r["dim"] == dim]
         for dtype, dim in (("bf16", 128), ("f32", 64))
     }
     tiny = [1e6 * r["contestants"]["maskjit"]["median_seconds"] for r in results if r["group"] == "tiny"]
-    bandwidth = [r["contestants"]["maskjit"]["share_of_copy_bandwidth"] for r in results if r["group"] == "decode"]
+    bandwidth = [r["contestants"]["maskjit"]["share_of_ceiling"] for r in results if r["group"] == "decode"]
     return [
         _at_least("against FlexAttention, block mask for free (geometric mean)", 1.5, ratios(prefill, "FlexAttention")),
         _at_least("against FlexAttention with its block mask made (geometric mean)", 3.0, ratios(prefill, "FlexAttention + block mask")),
