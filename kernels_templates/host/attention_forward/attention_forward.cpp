@@ -19,6 +19,7 @@ constexpr int kMaxBlocks = 32;  // row blocks of an item
 constexpr int kFewBlocks = 4;   // below this, packing costs more than an even split gains
 constexpr int kStepTiles = 4;   // key tiles of a step
 constexpr int kMaxChunkTiles = 8;
+constexpr int kAttempts = 2;  // in vain, of mj_attend_tiles for a row block of an item
 
 // MjPlan::parameters of this kernel.
 enum Parameter {
@@ -110,24 +111,30 @@ struct Step {
   MJ_MEMBER int columns() const { return tiles * mj_tile_k; }
 };
 
-// scores = Q K^T, then logits in place. Returns the factor that turns what is stored into base-2
-// exponents.
-MJ_OUTLINE float step_logits(const MjAttentionArgs* args, const RowBlock& block,
-                             const uint32_t* queries, const Scratch& s, const Step& step) {
-  const int rows = block.rows();
+// From the products of a tile of class `tile_class`, rows `stride` apart, to logits.
+MJ_OUTLINE void finish_tile(const MjAttentionArgs* args, const RowBlock& block, int64_t tile,
+                            int32_t tile_class, float* scores, int stride) {
+  const int count = keys_of_tile(args, tile);
+  if (keeps_products(args) && tile_class == 2 && count == mj_tile_k) return;
+  for (int r = 0; r < block.rows(); ++r) {
+    finish_row(args, block, r, tile * mj_tile_k, count, tile_class != 2, scores + r * stride);
+  }
+}
+
+// What turns what finish_tile leaves into base-2 exponents.
+MJ_INLINE float exponent_factor(const MjAttentionArgs* args) {
+  return keeps_products(args) ? args->scale * kLog2E : kLog2E;
+}
+
+// scores = Q K^T, then logits in place.
+MJ_OUTLINE void step_logits(const MjAttentionArgs* args, const RowBlock& block,
+                            const uint32_t* queries, const Scratch& s, const Step& step) {
   const int words = query_words();
   multiply(queries, words, s.keys + step.at * key_tile_words(), int64_t{words} * kLanes, s.scores,
-           step_keys(), round_up(rows, 16), step.columns(), words, false);
-  const bool raw = keeps_products(args);
+           step_keys(), round_up(block.rows(), 16), step.columns(), words, false);
   for (int i = 0; i < step.tiles; ++i) {
-    const int count = keys_of_tile(args, step.tile + i);
-    if (raw && step.classes[i] == 2 && count == mj_tile_k) continue;
-    for (int r = 0; r < rows; ++r) {
-      finish_row(args, block, r, (step.tile + i) * mj_tile_k, count, step.classes[i] != 2,
-                 s.scores + r * step_keys() + i * mj_tile_k);
-    }
+    finish_tile(args, block, step.tile + i, step.classes[i], s.scores + i * mj_tile_k, step_keys());
   }
-  return raw ? args->scale * kLog2E : kLog2E;
 }
 
 // accumulators += P V, P in s.weights for pairs and else in s.scores.
@@ -197,10 +204,11 @@ MJ_OUTLINE void maximum_over_all(const MjAttentionArgs* args, const RowBlock* bl
     pack_key_tile(args, blocks[0], tile, 0, s);
     const Step step = {tile, 0, 1, {2}};
     for (int t = 0; t < count_blocks; ++t) {
-      const float factor = step_logits(args, blocks[t], s.queries + t * mj_tile_q * words, s, step);
+      step_logits(args, blocks[t], s.queries + t * mj_tile_q * words, s, step);
       for (int r = 0; r < blocks[t].rows(); ++r) {
         float& allowed = s.allowed[t * mj_tile_q + r];
-        const float largest = mj_row_maximum(s.scores + r * step_keys(), mj_tile_k, factor);
+        const float largest =
+            mj_row_maximum(s.scores + r * step_keys(), mj_tile_k, exponent_factor(args));
         allowed = largest > allowed ? largest : allowed;
       }
     }
@@ -216,10 +224,10 @@ MJ_OUTLINE void write_weights(const MjAttentionArgs* args, const RowBlock& block
     const int count = keys_of_tile(args, tile);
     const Step step = {tile, 0, 1, {classify(args, block, tile * mj_tile_k, count)}};
     const bool empty = step.classes[0] == 0;
-    float factor = 0.0f;
+    const float factor = exponent_factor(args);
     if (!empty) {
       pack_key_tile(args, block, tile, 0, s);
-      factor = step_logits(args, block, s.queries + t * mj_tile_q * words, s, step);
+      step_logits(args, block, s.queries + t * mj_tile_q * words, s, step);
     }
     for (int r = 0; r < block.rows(); ++r) {
       float* out = static_cast<float*>(const_cast<void*>(
@@ -255,34 +263,48 @@ MJ_INLINE int blocks_of_item(const MjAttentionArgs* args, const MjPlan* plan, in
   return count;
 }
 
-// Do exponentials follow from products alone, and may they be relative to a maximum that is not the
+// Do exponentials follow from logits alone, and may they be relative to a maximum that is not the
 // row's own?
 MJ_INLINE bool takes_any_maximum(const MjAttentionArgs* args) {
-  return mj_pairs && !adjusts() && keeps_products(args) && args->row_max == nullptr &&
-         args->numerator.data == nullptr && args->denominator == nullptr &&
-         !(mj_dense_results && args->weights.data != nullptr);
+  return mj_pairs && !adjusts() && args->row_max == nullptr && args->numerator.data == nullptr &&
+         args->denominator == nullptr && !(mj_dense_results && args->weights.data != nullptr);
 }
 
-// mj_attend_tiles on tiles [at, at + tiles) of the chunk.
-MJ_OUTLINE int attend_tiles(const MjAttentionArgs* args, const Scratch& s, int block, int rows,
-                            int at, int tiles, MjRowsToFetch* ahead) {
-  const int row = block * mj_tile_q;
-  const MjFullTiles job = {s.queries + row * query_words(),
-                           s.keys + at * key_tile_words(),
-                           s.values + static_cast<int64_t>(at) * value_rows() * kLanes,
-                           s.maximum + row,
-                           s.total + row,
-                           s.sums + row * padded_value_columns(),
-                           s.scores,
-                           s.weights,
-                           static_cast<int32_t>(s.panel),
-                           rows,
-                           query_words(),
-                           padded_value_columns(),
-                           mj_tile_k,
-                           args->scale * kLog2E,
-                           args->lse != nullptr,
-                           ahead};
+// What finish_tile takes of a row block, by tiles from `first` on.
+struct TilesToFinish {
+  const MjAttentionArgs* args;
+  const RowBlock* block;
+  int64_t first;
+  const int32_t* classes;
+};
+MJ_OUTLINE void finish_one(const void* tiles, int32_t i, float* scores) {
+  const TilesToFinish* t = static_cast<const TilesToFinish*>(tiles);
+  finish_tile(t->args, *t->block, t->first + i, t->classes[i], scores, mj_tile_k);
+}
+
+// mj_attend_tiles on `tiles` tiles of row block `t` from place `at` of the chunk on.
+MJ_OUTLINE int attend_tiles(const TilesToFinish& finish, const Scratch& s, int t, int at, int tiles,
+                            MjRowsToFetch* ahead) {
+  const int row = t * mj_tile_q;
+  const MjAttentionArgs* args = finish.args;
+  const MjTilesToAttend job = {s.queries + row * query_words(),
+                               s.keys + at * key_tile_words(),
+                               s.values + static_cast<int64_t>(at) * value_rows() * kLanes,
+                               s.maximum + row,
+                               s.total + row,
+                               s.sums + row * padded_value_columns(),
+                               s.scores,
+                               s.weights,
+                               static_cast<int32_t>(s.panel),
+                               finish.block->rows(),
+                               query_words(),
+                               padded_value_columns(),
+                               mj_tile_k,
+                               exponent_factor(args),
+                               args->lse != nullptr,
+                               finish_one,
+                               &finish,
+                               ahead};
   return mj_attend_tiles(&job, tiles);
 }
 
@@ -310,9 +332,12 @@ MJ_INLINE MjRowsToFetch rows_ahead(const MjAttentionArgs* args, const RowBlock& 
           rows * (part + 1) / parts - from};
 }
 
-// Everything of `chunk`, whose tiles the runs of the item hold, as they hold those of `next`.
+// Everything of `chunk`, whose tiles the runs of the item hold, as they hold those of `next`: the
+// last tiles first, as under causal masks they hold the largest scores more often than others do.
+// attempts: of each row block, with mj_attend_tiles.
 MJ_OUTLINE void visit_chunk(const MjAttentionArgs* args, const RowBlock* blocks, int count_blocks,
-                            const Scratch& s, const Tiles& chunk, const Tiles& next) {
+                            const Scratch& s, const Tiles& chunk, const Tiles& next,
+                            int* attempts) {
   const int64_t first = chunk.first;
   const int tiles = chunk.count;
   int32_t classes[kMaxBlocks][kMaxChunkTiles];
@@ -331,28 +356,35 @@ MJ_OUTLINE void visit_chunk(const MjAttentionArgs* args, const RowBlock* blocks,
   }
   const int words = query_words();
   const int columns = padded_value_columns();
-  const bool any_maximum = takes_any_maximum(args);
-  const int whole = keys_of_tile(args, first + tiles - 1) == mj_tile_k ? tiles : tiles - 1;
   for (int t = 0; t < count_blocks; ++t) {
     MjRowsToFetch ahead = rows_ahead(args, blocks[0], next, t, count_blocks);
-    for (int i = 0; i < tiles;) {
-      if (classes[t][i] == 0) {
-        ++i;
+    for (int end = tiles; end > 0;) {
+      if (classes[t][end - 1] == 0) {
+        --end;
         continue;
       }
-      if (any_maximum) {
-        int full = 0;
-        while (i + full < whole && classes[t][i + full] == 2) ++full;
-        const int done = attend_tiles(args, s, t, blocks[t].rows(), i, full, &ahead);
+      int most = kStepTiles;
+      if (attempts[t] > 0) {
+        int some = 1;
+        while (some < end && classes[t][end - 1 - some] != 0) ++some;
+        const int at = end - some;
+        const TilesToFinish finish = {args, &blocks[t], first + at, classes[t] + at};
+        const int done = attend_tiles(finish, s, t, at, some, &ahead);
         if (done > 0) {
-          i += done;
+          end -= done;
           continue;
         }
+        attempts[t] = done < 0 ? 0 : attempts[t] - 1;
+        // One tile gives every row its own maximum.
+        if (attempts[t] > 0) most = 1;
       }
-      Step step = {first + i, i, 0, {}};
-      while (step.tiles < kStepTiles && i < tiles && classes[t][i] != 0)
-        step.classes[step.tiles++] = classes[t][i++];
-      const float factor = step_logits(args, blocks[t], s.queries + t * mj_tile_q * words, s, step);
+      int begin = end - 1;
+      while (begin > 0 && end - begin < most && classes[t][begin - 1] != 0) --begin;
+      Step step = {first + begin, begin, end - begin, {}};
+      for (int i = 0; i < step.tiles; ++i) step.classes[i] = classes[t][begin + i];
+      end = begin;
+      step_logits(args, blocks[t], s.queries + t * mj_tile_q * words, s, step);
+      const float factor = exponent_factor(args);
       float* sums = s.sums + t * mj_tile_q * columns;
       float* maximum = s.maximum + t * mj_tile_q;
       float* total = s.total + t * mj_tile_q;
@@ -400,16 +432,20 @@ MJ_INLINE void run_item(const MjAttentionArgs* args, const MjPlan* plan, int64_t
   if (mj_pairs) mj_pairs_begin();
   if (mj_dense_results && args->row_max_over_all) maximum_over_all(args, blocks, count_blocks, s);
   const int64_t most = plan->parameters[kChunkTiles];
+  int attempts[kMaxBlocks];
+  for (int& some : attempts) some = takes_any_maximum(args) ? kAttempts : 0;
   Tiles chunk = {0, 0};
-  for (int run = 0; run < runs.count; ++run) {
-    for (int64_t tile = runs.begin[run]; tile < runs.end[run]; tile += most) {
-      const int64_t left = runs.end[run] - tile;
-      const Tiles next = {tile, static_cast<int>(left < most ? left : most)};
-      if (chunk.count > 0) visit_chunk(args, blocks, count_blocks, s, chunk, next);
+  for (int run = runs.count - 1; run >= 0; --run) {
+    for (int64_t end = runs.end[run]; end > runs.begin[run];) {
+      const int64_t left = end - runs.begin[run];
+      const int64_t count = left < most ? left : most;
+      end -= count;
+      const Tiles next = {end, static_cast<int>(count)};
+      if (chunk.count > 0) visit_chunk(args, blocks, count_blocks, s, chunk, next, attempts);
       chunk = next;
     }
   }
-  if (chunk.count > 0) visit_chunk(args, blocks, count_blocks, s, chunk, {0, 0});
+  if (chunk.count > 0) visit_chunk(args, blocks, count_blocks, s, chunk, {0, 0}, attempts);
   for (int t = 0; t < count_blocks; ++t) {
     for (int r = 0; r < blocks[t].rows(); ++r) {
       const int i = t * mj_tile_q + r;

@@ -1,9 +1,9 @@
-// Attention over tiles of 64 keys that need nothing but products, for 17 to 32 query rows: the
-// products of one tile on the matrix unit beside the exponentials of the tile before on the vector
-// units, instruction by instruction; then the sums of four tiles at once.
+// Attention over tiles of 64 keys for 17 to 32 query rows: the products of one tile on the matrix
+// unit beside the exponentials of the tile before on the vector units, instruction by instruction;
+// then the sums of four tiles at once.
 //
-// Exponents are relative to a maximum known before - the first tile's or an earlier one's - so that
-// no pass over the scores comes before the exponentials and a tile of scores stays in the
+// Exponents are relative to a maximum known before - the last tile's or that of an earlier call -
+// so that no pass over the scores comes before the exponentials and a tile of scores stays in the
 // first-level cache.
 #include <immintrin.h>
 
@@ -120,9 +120,15 @@ MJ_INLINE void store_products(float* c, int64_t row_bytes) {
   _tile_stored(3, below + 16, row_bytes);
 }
 
+// Those of the sixteen rows from `first` on that hold queries.
+MJ_INLINE __mmask16 asked_rows(const MjTilesToAttend* job, int first) {
+  const int rows = job->rows - first;
+  return rows >= kLanes ? 0xffff : (1u << (rows < 0 ? 0 : rows)) - 1;
+}
+
 // The scores of keys [32 half, 32 half + 32) of tile `tile`.
 template <typename Work>
-MJ_INLINE void scores_of_half(const MjFullTiles* job, int tile, int half, const Work& work) {
+MJ_INLINE void scores_of_half(const MjTilesToAttend* job, int tile, int half, const Work& work) {
   const int words = job->words;
   _tile_zero(0);
   _tile_zero(1);
@@ -133,13 +139,13 @@ MJ_INLINE void scores_of_half(const MjFullTiles* job, int tile, int half, const 
            words / 16, work);
 }
 
-MJ_INLINE void store_scores(const MjFullTiles* job, int half) {
+MJ_INLINE void store_scores(const MjTilesToAttend* job, int half) {
   store_products(job->scores + half * 32, int64_t{4} * kKeys);
 }
 
 // What exponents of each row are relative to: the maximum before or, in rows that have none, that
-// of the scores.
-MJ_INLINE void find_bases(const MjFullTiles* job, float* base) {
+// of the scores. False: a row still has none.
+MJ_INLINE bool find_bases(const MjTilesToAttend* job, float* base) {
   for (int first = 0; first < kRows; first += kLanes) {
     F32x16 largest[kLanes];
 #pragma clang loop unroll(disable)
@@ -147,14 +153,19 @@ MJ_INLINE void find_bases(const MjFullTiles* job, float* base) {
       const float* x = job->scores + (first + r) * kKeys;
       largest[r] = max(max(load(x), load(x + 16)), max(load(x + 32), load(x + 48)));
     }
-    const F32x16 before = load(job->maximum + first);
-    const F32x16 now = fold_rows(largest, Larger()) * splat(job->factor);
-    store(base + first, before == splat(-__builtin_inff()) ? now : before);
+    const __m512 none = _mm512_set1_ps(-__builtin_inff());
+    const __m512 now = (__m512)(fold_rows(largest, Larger()) * splat(job->factor));
+    const __m512 before = (__m512)load(job->maximum + first);
+    const __m512 bases =
+        _mm512_mask_mov_ps(before, _mm512_cmp_ps_mask(before, none, _CMP_EQ_OQ), now);
+    if (_mm512_mask_cmp_ps_mask(asked_rows(job, first), bases, none, _CMP_EQ_OQ)) return false;
+    _mm512_store_ps(base + first, bases);
   }
+  return true;
 }
 
 // sums += weights times the values of `tiles` tiles from `first` on.
-MJ_INLINE void add_values(const MjFullTiles* job, int first, int tiles) {
+MJ_INLINE void add_values(const MjTilesToAttend* job, int first, int tiles) {
   const int64_t row_bytes = int64_t{4} * job->columns, panel = job->panel;
   for (int column = 0; column < job->columns; column += 32) {
     float* c = job->sums + column;
@@ -171,57 +182,66 @@ MJ_INLINE void add_values(const MjFullTiles* job, int first, int tiles) {
 }
 
 // Adds the sums of weights to the totals, unless one is too large.
-MJ_INLINE bool add_totals(const float* parts, int rows, float* total) {
+MJ_INLINE bool add_totals(const MjTilesToAttend* job, const float* parts) {
   F32x16 sums[kRows / kLanes];
   for (int i = 0; i < kRows / kLanes; ++i) {
     F32x16 of_row[kLanes];
     for (int r = 0; r < kLanes; ++r) of_row[r] = load(parts + (i * kLanes + r) * kLanes);
     sums[i] = fold_rows(of_row, Add());
-    const __mmask16 asked = rows - i * kLanes >= kLanes ? 0xffff : (1u << (rows - i * kLanes)) - 1;
     // Not at most: NaN, too.
-    if (_mm512_mask_cmp_ps_mask(asked, (__m512)sums[i], _mm512_set1_ps(kLargestSum), _CMP_NLE_UQ))
+    if (_mm512_mask_cmp_ps_mask(asked_rows(job, i * kLanes), (__m512)sums[i],
+                                _mm512_set1_ps(kLargestSum), _CMP_NLE_UQ)) {
       return false;
+    }
   }
   for (int i = 0; i < kRows / kLanes; ++i)
-    store(total + i * kLanes, load(total + i * kLanes) + sums[i]);
+    store(job->total + i * kLanes, load(job->total + i * kLanes) + sums[i]);
   return true;
 }
 
 template <bool kExactTotals>
-MJ_INLINE int32_t attend_tiles(const MjFullTiles* job, int32_t tiles) {
-  scores_of_half(job, 0, 0, Nothing());
-  store_scores(job, 0);
-  scores_of_half(job, 0, 1, Nothing());
-  store_scores(job, 1);
+MJ_INLINE int32_t attend_tiles(const MjTilesToAttend* job, int32_t tiles) {
+  for (int half = 0; half < 2; ++half) {
+    scores_of_half(job, tiles - 1, half, Nothing());
+    store_scores(job, half);
+  }
+  job->finish(job->context, tiles - 1, job->scores);
   alignas(64) float base[kRows];
-  find_bases(job, base);
+  if (!find_bases(job, base)) return 0;
   RowFetcher fetcher(job->ahead);
   alignas(64) float parts[kRows * kLanes];
   // 32 rows beside 4 products for every 16 words.
   const int beside = (4 * kRows + job->words - 1) / job->words;
-  for (int tile = 0; tile < tiles; tile += kGroup) {
-    const int group = tiles - tile < kGroup ? tiles - tile : kGroup;
+  for (int left = tiles; left > 0;) {
+    const int first = left < kGroup ? 0 : left - kGroup;
     for (int i = 0; i < kRows * kLanes; i += kLanes) store(parts + i, splat(0.0f));
 #pragma clang loop unroll(disable)
-    for (int i = 0; i < 2 * group; ++i) {
-      // The scores that the next tile's replace.
-      Exponentials<kExactTotals> exponentials = {
-          job->scores + i % 2 * 32, job->weights + i * kPairs, parts, base, job->factor, kRows};
-      const int next = tile + i / 2 + 1;
-      if (next < tiles) {
-        scores_of_half(job, next, i % 2,
-                       Beside<Exponentials<kExactTotals>>{&exponentials, &fetcher, beside});
+    for (int tile = left - 1; tile >= first; --tile) {
+#pragma clang loop unroll(disable)
+      for (int half = 0; half < 2; ++half) {
+        // The scores that the next tile's replace.
+        Exponentials<kExactTotals> exponentials = {
+            job->scores + half * 32,
+            job->weights + (2 * (tile - first) + half) * kPairs,
+            parts,
+            base,
+            job->factor,
+            kRows};
+        if (tile > 0) {
+          scores_of_half(job, tile - 1, half,
+                         Beside<Exponentials<kExactTotals>>{&exponentials, &fetcher, beside});
+        }
         exponentials.rows(kRows);
-        store_scores(job, i % 2);
-      } else {
-        exponentials.rows(kRows);
+        if (tile > 0) store_scores(job, half);
       }
+      if (tile > 0) job->finish(job->context, tile - 1, job->scores);
     }
-    if (!add_totals(parts, job->rows, job->total)) return tile;
-    if (tile == 0) {
+    if (!add_totals(job, parts)) return tiles - left;
+    if (left == tiles) {
       for (int i = 0; i < kRows; i += kLanes) store(job->maximum + i, load(base + i));
     }
-    add_values(job, tile, group);
+    add_values(job, first, left - first);
+    left = first;
   }
   return tiles;
 }
@@ -229,9 +249,8 @@ MJ_INLINE int32_t attend_tiles(const MjFullTiles* job, int32_t tiles) {
 }  // namespace
 }  // namespace mj
 
-extern "C" int32_t mj_attend_tiles(const MjFullTiles* job, int32_t tiles) {
+extern "C" int32_t mj_attend_tiles(const MjTilesToAttend* job, int32_t tiles) {
   using namespace mj;
-  if (tiles <= 0 || job->tile_k != kKeys || job->rows <= kRows / 2 || job->columns % 32 != 0)
-    return 0;
+  if (job->tile_k != kKeys || job->rows <= kRows / 2 || job->columns % 32 != 0) return -1;
   return job->exact_totals ? attend_tiles<true>(job, tiles) : attend_tiles<false>(job, tiles);
 }

@@ -112,9 +112,9 @@ void mj_softmax_rows(float* scores, int32_t rows, int32_t columns, int32_t strid
                      float* maximum, float* total, float* rescale, float* sums, int32_t sum_columns,
                      uint32_t* pairs);
 
-// --- Scores, softmax and sums of neighbouring key tiles whose scores are the scaled products.
+// --- Scores, softmax and sums of neighbouring key tiles.
 
-struct MjFullTiles {
+struct MjTilesToAttend {
   const uint32_t* queries;  // [rows][words], packed
   const uint32_t* keys;     // [tiles][tile_k / 16][words][16]: mj_pack_keys
   const uint32_t* values;   // [columns / 16][panel words]: mj_pack_values, from the first key on
@@ -128,17 +128,21 @@ struct MjFullTiles {
   int32_t words;
   int32_t columns;
   int32_t tile_k;
-  float factor;          // from products to exponents, positive
-  bool exact_totals;     // totals are of f32's precision, not of weights in bf16
+  float factor;       // from logits to exponents, positive
+  bool exact_totals;  // totals are of f32's precision, not of weights in bf16
+  // Turns the products of tile i, [rows][tile_k], into logits.
+  void (*finish)(const void* context, int32_t i, float* scores);
+  const void* context;
   MjRowsToFetch* ahead;  // asked for line by line, as far as there is time
 };
-// Adds the keys of up to `tiles` tiles to total and sums; returns how many it did. Exponentials are
-// relative to `maximum` as it is - to the first tile's where it is -inf, which it becomes -, and no
-// other scores are searched for theirs: one may exceed it by so much that f32 holds the sums with
-// ease. The first tiles where one exceeds it by more, and scores that are no numbers, are left to
-// the caller, and so are all tiles on instruction sets, and of shapes, that would gain nothing.
-// Between mj_pairs_begin and mj_pairs_end; rows of arrays are padded to 32.
-int32_t mj_attend_tiles(const MjFullTiles* job, int32_t tiles);
+// Adds the keys of up to `tiles` tiles to total and sums, the last tiles first; returns how many it
+// did. Exponentials are relative to `maximum` as it is - to the last tile's where it is -inf, which
+// it becomes -, and no other scores are searched for theirs: one may exceed it by so much that f32
+// holds the sums with ease. Tiles where one exceeds it by more, a last tile that leaves a row
+// without a maximum, and scores that are no numbers, are left to the caller with all before them.
+// -1: so are all tiles, on this instruction set or of this shape. Between mj_pairs_begin and
+// mj_pairs_end; rows of arrays are padded to 32.
+int32_t mj_attend_tiles(const MjTilesToAttend* job, int32_t tiles);
 
 // --- Dropout.
 

@@ -7,6 +7,10 @@
 #include <cmath>
 #include <thread>
 
+#if defined(__SSE__)
+#include <immintrin.h>
+#endif
+
 namespace maskjit::testing {
 namespace {
 
@@ -43,6 +47,15 @@ TEST(Attention, Shapes) {
   expect_reference(engine(), {.q_len = 3, .kv_len = 5, .head_dim = 1, .head_dim_v = 1});
   expect_reference(engine(), {.q_len = 20, .kv_len = 40, .head_dim = 300, .head_dim_v = 257});
 }
+
+#if defined(__SSE__)
+// Kernels flush subnormal results to 0; their callers' arithmetic stays what it was.
+TEST(Attention, LeavesTheFloatingPointModeAlone) {
+  const unsigned before = _mm_getcsr();
+  expect_reference(engine(), {.q_len = 40, .kv_len = 200, .type = ElementType::BF16});
+  EXPECT_EQ(_mm_getcsr() & _MM_FLUSH_ZERO_MASK, before & _MM_FLUSH_ZERO_MASK);
+}
+#endif
 
 // Kernels may subtract a maximum that they found early: scores of later tiles that exceed it by a
 // little, by more than f32 can hold, and by so much that weights of earlier keys vanish; a row that
