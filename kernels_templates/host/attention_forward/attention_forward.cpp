@@ -277,13 +277,13 @@ struct TilesToFinish {
   int64_t first;
   const int32_t* classes;
 };
-MJ_OUTLINE void finish_one(const void* tiles, int32_t i, float* scores) {
+MJ_OUTLINE MJ_DIRECTOR void finish_one(const void* tiles, int32_t i, float* scores) {
   const TilesToFinish* t = static_cast<const TilesToFinish*>(tiles);
   finish_tile(t->args, *t->block, t->first + i, t->classes[i], scores, mj_tile_k);
 }
 
 // mj_attend_tiles on `tiles` tiles of row block `t` from place `at` of the chunk on.
-MJ_OUTLINE int attend_tiles(const TilesToFinish& finish, const Scratch& s, int t, int at, int tiles,
+MJ_OUTLINE MJ_DIRECTOR int attend_tiles(const TilesToFinish& finish, const Scratch& s, int t, int at, int tiles,
                             MjRowsToFetch* ahead) {
   const int row = t * mj_tile_q;
   const MjAttentionArgs* args = finish.args;
@@ -335,7 +335,7 @@ MJ_INLINE MjRowsToFetch rows_ahead(const MjAttentionArgs* args, const RowBlock& 
 // Everything of `chunk`, whose tiles the runs of the item hold, as they hold those of `next`: the
 // last tiles first, as under causal masks they hold the largest scores more often than others do.
 // attempts: of each row block, with mj_attend_tiles.
-MJ_OUTLINE void visit_chunk(const MjAttentionArgs* args, const RowBlock* blocks, int count_blocks,
+MJ_OUTLINE MJ_DIRECTOR void visit_chunk(const MjAttentionArgs* args, const RowBlock* blocks, int count_blocks,
                             const Scratch& s, const Tiles& chunk, const Tiles& next,
                             int* attempts) {
   const int64_t first = chunk.first;
