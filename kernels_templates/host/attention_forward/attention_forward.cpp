@@ -283,8 +283,8 @@ MJ_OUTLINE MJ_DIRECTOR void finish_one(const void* tiles, int32_t i, float* scor
 }
 
 // mj_attend_tiles on `tiles` tiles of row block `t` from place `at` of the chunk on.
-MJ_OUTLINE MJ_DIRECTOR int attend_tiles(const TilesToFinish& finish, const Scratch& s, int t, int at, int tiles,
-                            MjRowsToFetch* ahead) {
+MJ_OUTLINE MJ_DIRECTOR int attend_tiles(const TilesToFinish& finish, const Scratch& s, int t,
+                                        int at, int tiles, MjRowsToFetch* ahead) {
   const int row = t * mj_tile_q;
   const MjAttentionArgs* args = finish.args;
   const MjTilesToAttend job = {s.queries + row * query_words(),
@@ -335,9 +335,9 @@ MJ_INLINE MjRowsToFetch rows_ahead(const MjAttentionArgs* args, const RowBlock& 
 // Everything of `chunk`, whose tiles the runs of the item hold, as they hold those of `next`: the
 // last tiles first, as under causal masks they hold the largest scores more often than others do.
 // attempts: of each row block, with mj_attend_tiles.
-MJ_OUTLINE MJ_DIRECTOR void visit_chunk(const MjAttentionArgs* args, const RowBlock* blocks, int count_blocks,
-                            const Scratch& s, const Tiles& chunk, const Tiles& next,
-                            int* attempts) {
+MJ_OUTLINE MJ_DIRECTOR void visit_chunk(const MjAttentionArgs* args, const RowBlock* blocks,
+                                        int count_blocks, const Scratch& s, const Tiles& chunk,
+                                        const Tiles& next, int* attempts) {
   const int64_t first = chunk.first;
   const int tiles = chunk.count;
   int32_t classes[kMaxBlocks][kMaxChunkTiles];
