@@ -53,7 +53,11 @@ MJ_INLINE int value_rows() { return mj_pairs ? mj_tile_k / 2 : mj_tile_k; }
 // Words of a query row that hold elements, and what they are padded to for the matrix product.
 MJ_INLINE int head_words() { return mj_pairs ? (mj_head_dim + 1) / 2 : mj_head_dim; }
 MJ_INLINE int query_words() { return round_up(head_words(), mj_word_multiple); }
-MJ_INLINE int padded_value_columns() { return round_up(mj_head_dim_v, kLanes); }
+// Two panels at a time where the matrix unit takes them so.
+MJ_INLINE int padded_value_columns() {
+  const bool tiles = mj_pairs && mj_word_multiple == kLanes;
+  return round_up(mj_head_dim_v, tiles ? 2 * kLanes : kLanes);
+}
 
 MJ_INLINE int64_t key_tile_words() { return static_cast<int64_t>(query_words()) * mj_tile_k; }
 

@@ -7,6 +7,7 @@
 // first-level cache.
 #include <immintrin.h>
 
+#include "kernels_templates/host/common/exp2.h"
 #include "kernels_templates/host/common/reduce.h"
 #include "kernels_templates/host/microkernels/fetch.h"
 #include "kernels_templates/host/microkernels/microkernels.h"
@@ -21,23 +22,16 @@ constexpr int kPairs = kRows * 16;  // words of the weights of 32 keys
 // Sums of weights beyond this are refused; f32 holds many of them, times values.
 constexpr float kLargestSum = 0x1p40f;
 
-// 2^x for any x, 0 below -149: 2^f for f in [0, 1) by the minimax polynomial that is 1 at 0. Degree
-// 3 (8.6e-5 relative) is a twentieth of what rounding to bf16 does to a weight; denominators that
-// are results themselves take degree 4 (2.9e-6).
+// 2^x for any x. Without denominators that are results themselves: 2^f for f in [0, 1) by the
+// minimax polynomial of degree 3 that is 1 at 0, 8.6e-5 relative, a twentieth of what rounding to
+// bf16 does to a weight.
 template <bool kExactTotals>
 MJ_INLINE __m512 power(__m512 x) {
+  if constexpr (kExactTotals) return (__m512)exp2((F32x16)x);
   const __m512 f = _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF);
-  __m512 p;
-  if constexpr (kExactTotals) {
-    p = _mm512_set1_ps(0.0134267006069f);
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.0522424466908f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.241280212998f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.69304484129f));
-  } else {
-    p = _mm512_set1_ps(0.0770680314f);
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.227643533f));
-    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.695117286f));
-  }
+  __m512 p = _mm512_set1_ps(0.0770680314f);
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.227643533f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.695117286f));
   p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
   return _mm512_scalef_ps(p, x);
 }

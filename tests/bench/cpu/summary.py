@@ -53,18 +53,19 @@ def goals(results: list[dict], latency: dict[str, float]) -> list[Goal]:
 
 
 def cliffs(results: list[dict]) -> list[float]:
-    """How often as slow an active element is, for each column of the head dimension, as in causal 1k with 8 heads."""
+    """How often as slow an active element is, for each column of the head dimension, as in causal 1k with 8 heads: by shares of what
+    the machine could do in the same round, as cases are run at different times."""
 
-    def seconds(r: dict) -> float:
-        return r["contestants"]["maskjit"]["median_seconds"] / r["flop"]
+    def share(r: dict) -> float | None:
+        return r["contestants"]["maskjit"]["share_of_ceiling"]
 
     smooth = {
-        (r["dtype"], r["threads"]): seconds(r)
+        (r["dtype"], r["threads"]): share(r)
         for r in results
         if r["group"] == "masks" and r["mask"] == "causal" and (r["kv_len"], r["heads"]) == (1024, 8)
     }
-    of = [(seconds(r), smooth.get((r["dtype"], r["threads"]))) for r in results if r["group"] == "cliffs"]
-    return [cliff / base for cliff, base in of if base]
+    of = [(share(r), smooth.get((r["dtype"], r["threads"]))) for r in results if r["group"] == "cliffs"]
+    return [base / cliff for cliff, base in of if base and cliff]
 
 
 def _at_least(what: str, goal: float, values: list[float], mean=geometric_mean, percent: bool = False) -> Goal:
