@@ -1,6 +1,6 @@
 // c (+)= a b in f32 by register blocks of kRows x (kColumns * 16): each step broadcasts kRows words
-// of a and loads a vector of kColumns panels of b. Beside a neighbour on the same core a thread may
-// issue three instructions a cycle, two of them FMAs: the blocks keep the others few.
+// of a and loads a vector of kColumns panels of b. Beside a neighbour on the same core a thread
+// issues fewer instructions a cycle: the blocks keep few of them other than FMAs.
 #include "kernels_templates/host/common/vector.h"
 #include "kernels_templates/host/microkernels/microkernels.h"
 
