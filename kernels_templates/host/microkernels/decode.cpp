@@ -11,7 +11,8 @@ namespace {
 constexpr int kRowStep = 4;  // rows whose sums are kept in registers together
 constexpr int kVectors = 4;  // vectors of such a row; twice that of a single row
 constexpr int kStreams = 8;
-constexpr int kCache = 2;  // where rows are asked for: 3 the first level, 2 the second
+constexpr int kKeysInTurns = 4;  // of a stream
+constexpr int kCache = 2;        // where rows are asked for: 3 the first level, 2 the second
 
 // Keys and values are read in kStreams places at once, an eighth of the rows apart: one stream of
 // loads keeps too few of them in flight for the memory's latency, as the prefetchers of the
@@ -36,27 +37,6 @@ MJ_INLINE void fetch(const char* row, int64_t ahead, int d) {
   if (ahead != 0 && d * kBytes % 64 == 0) __builtin_prefetch(row + (ahead + d * kBytes), 0, kCache);
 }
 
-}  // namespace
-}  // namespace mj
-
-#ifdef __AMX_BF16__
-#include "kernels_templates/host/microkernels/decode_tiles.h"
-#else
-namespace mj {
-namespace {
-MJ_INLINE bool dots_by_tiles(int, int, int) { return false; }
-MJ_INLINE void dot_by_tiles(const float*, int, int, const char*, int64_t, int, int, float*, int,
-                            const MjRowsAhead*) {}
-MJ_INLINE bool adds_by_tiles(int, int, int) { return false; }
-MJ_INLINE void add_by_tiles(const char*, int64_t, int, int, const float*, int, int, float*, int,
-                            const MjRowsAhead*) {}
-}  // namespace
-}  // namespace mj
-#endif
-
-namespace mj {
-namespace {
-
 // bf16 columns d to d + 31 of a row: those of even index and those of odd index take an instruction
 // each, where widening neighbours takes two.
 MJ_INLINE F32x16 even_columns(U32x16 words) { return as_floats(words << 16); }
@@ -65,6 +45,11 @@ typedef uint32_t U32x16h __attribute__((ext_vector_type(16), aligned(2)));
 MJ_INLINE U32x16 load_pairs(const char* row, int d) {
   return *reinterpret_cast<const U32x16h*>(row + d * 2);
 }
+
+template <int kValue>
+struct Constant {
+  static constexpr int value = kValue;
+};
 
 constexpr int kMostSplitColumns = 256;
 template <int kElement>
@@ -141,6 +126,14 @@ MJ_INLINE void dot_row(const float* query, const char* first, int64_t row_bytes,
 #pragma clang loop unroll(full)
     for (int i = 0; i < 16; ++i) scores[i / kTogether * apart + j + i % kTogether] = x[i];
   }
+}
+
+// Of each four neighbouring lanes, element [i][j] becomes [j][i].
+MJ_INLINE void transpose_fours(F32x16* v) {
+  const F32x16 a = low_blocks<2>(v[0], v[2]), b = low_blocks<2>(v[1], v[3]);
+  const F32x16 c = high_blocks<2>(v[0], v[2]), d = high_blocks<2>(v[1], v[3]);
+  v[0] = low_blocks<1>(a, b), v[1] = high_blocks<1>(a, b);
+  v[2] = low_blocks<1>(c, d), v[3] = high_blocks<1>(c, d);
 }
 
 // kRowStep query rows with four keys: the four products of each row in turn. A key's elements are
@@ -221,12 +214,9 @@ MJ_INLINE void dot_some_rows(const float* queries, int query_stride, const char*
         F32x16 x[4];
 #pragma clang loop unroll(full)
         for (int k = 0; k < 4; ++k) x[k] = load(products[k]);
-        const F32x16 a = low_blocks<2>(x[0], x[2]), b = low_blocks<2>(x[1], x[3]);
-        const F32x16 c = high_blocks<2>(x[0], x[2]), d = high_blocks<2>(x[1], x[3]);
-        store_rows(scores + from, score_stride, low_blocks<1>(a, b));
-        store_rows(scores + from + apart, score_stride, high_blocks<1>(a, b));
-        store_rows(scores + from + 2 * apart, score_stride, low_blocks<1>(c, d));
-        store_rows(scores + from + 3 * apart, score_stride, high_blocks<1>(c, d));
+        transpose_fours(x);
+#pragma clang loop unroll(full)
+        for (int i = 0; i < 4; ++i) store_rows(scores + from + i * apart, score_stride, x[i]);
       }
     }
     return;
@@ -288,11 +278,11 @@ void dot_rows(const float* queries, int query_stride, int rows, const char* firs
   }
 }
 
-// The sums of kRows rows in vectors d .. d + kCount - 1 over all keys.
+// The sums of kRows rows in vectors d .. d + kCount - 1 over keys [from, to) of each stream.
 template <int kElement, int kRows, int kCount, bool kSplit>
 MJ_INLINE void add_columns(const char* first, int64_t row_bytes, int count, int head_dim_v,
                            const float* weights, int weight_stride, int d, float* sums,
-                           int sum_stride, int64_t ahead) {
+                           int sum_stride, int64_t ahead, int apart, int from, int to) {
   F32x16 part[kRows][kCount];
 #pragma clang loop unroll(full)
   for (int r = 0; r < kRows; ++r) {
@@ -301,10 +291,8 @@ MJ_INLINE void add_columns(const char* first, int64_t row_bytes, int count, int 
 #pragma clang loop unroll(full)
     for (int v = 0; kSplit && v + 1 < kCount; v += 2) split(&part[r][v], &part[r][v + 1]);
   }
-  const int streamed = rows_apart(count);
-  const int apart = streamed == 0 ? count : streamed;
 #pragma clang loop unroll(disable)
-  for (int j = 0; j < apart; ++j) {
+  for (int j = from; j < to; ++j) {
 #pragma clang loop unroll(disable)
     for (int key = j; key < count; key += apart) {
       const char* row = first + key * row_bytes;
@@ -338,22 +326,26 @@ MJ_INLINE void add_value_rows(const char* first, int64_t row_bytes, int count, i
                               const float* weights, int weight_stride, float* sums, int sum_stride,
                               int64_t ahead) {
   const int columns = round_up(head_dim_v, kLanes);
-  int d = 0;
-  for (; kRows == 1 && d + 2 * kVectors * kLanes <= columns; d += 2 * kVectors * kLanes) {
-    add_columns<kElement, 1, 2 * kVectors, kSplit>(first, row_bytes, count, head_dim_v, weights,
-                                                   weight_stride, d, sums, sum_stride, ahead);
-  }
-  for (; d + kVectors * kLanes <= columns; d += kVectors * kLanes) {
-    add_columns<kElement, kRows, kVectors, kSplit>(first, row_bytes, count, head_dim_v, weights,
-                                                   weight_stride, d, sums, sum_stride, ahead);
-  }
-  for (; kSplit && d < columns; d += 2 * kLanes) {
-    add_columns<kElement, kRows, 2, kSplit>(first, row_bytes, count, head_dim_v, weights,
-                                            weight_stride, d, sums, sum_stride, ahead);
-  }
-  for (; d < columns; d += kLanes) {
-    add_columns<kElement, kRows, 1, false>(first, row_bytes, count, head_dim_v, weights,
-                                           weight_stride, d, sums, sum_stride, ahead);
+  const int streamed = rows_apart(count);
+  const int apart = streamed == 0 ? count : streamed;
+  // Several rows see a few keys' columns in turns: those are in the first-level cache.
+  const int step = kRows == 1 || streamed == 0 ? apart : kKeysInTurns;
+#pragma clang loop unroll(disable)
+  for (int from = 0; from < apart; from += step) {
+    const int to = from + step;
+    const auto add = [&](auto count_of, auto split_of, int d) __attribute__((always_inline)) {
+      add_columns<kElement, kRows, decltype(count_of)::value, decltype(split_of)::value>(
+          first, row_bytes, count, head_dim_v, weights, weight_stride, d, sums, sum_stride, ahead,
+          apart, from, to);
+    };
+    constexpr Constant<kSplit> kAsGiven;
+    int d = 0;
+    for (; kRows == 1 && d + 2 * kVectors * kLanes <= columns; d += 2 * kVectors * kLanes)
+      add(Constant<kRows == 1 ? 2 * kVectors : kVectors>(), kAsGiven, d);
+    for (; d + kVectors * kLanes <= columns; d += kVectors * kLanes)
+      add(Constant<kVectors>(), kAsGiven, d);
+    for (; kSplit && d < columns; d += 2 * kLanes) add(Constant<2>(), kAsGiven, d);
+    for (; d < columns; d += kLanes) add(Constant<1>(), Constant<0>(), d);
   }
 }
 
@@ -401,6 +393,21 @@ void widen_query(const void* row, int head_dim, float* packed) {
 
 }  // namespace
 }  // namespace mj
+
+#ifdef __AMX_BF16__
+#include "kernels_templates/host/microkernels/decode_tiles.h"
+#else
+namespace mj {
+namespace {
+MJ_INLINE bool dots_by_tiles(int, int, int) { return false; }
+MJ_INLINE void dot_by_tiles(const float*, int, int, const char*, int64_t, int, int, float*, int,
+                            const MjRowsAhead*) {}
+MJ_INLINE bool adds_by_tiles(int, int, int) { return false; }
+MJ_INLINE void add_by_tiles(const char*, int64_t, int, int, const float*, int, int, float*, int,
+                            const MjRowsAhead*) {}
+}  // namespace
+}  // namespace mj
+#endif
 
 extern "C" {
 

@@ -1,8 +1,9 @@
 #pragma once
 // Decoding in bf16 by AMX, between mj_pairs_begin and mj_pairs_end: sixteen query rows take as long
 // as one. tdpbf16ps adds 16 x 32 by 32 x 16 products; the right operand has two consecutive inner
-// indices a word. Products are rows of keys, where they are, by queries; sums are weights, rounded
-// to bf16, by values, of which two rows are interleaved. Included by decode.cpp.
+// indices a word. Products are rows of keys by queries, sums are weights by rows of values; both
+// kinds of rows are tiles where they are, and pass the first-level cache by. Included by
+// decode.cpp.
 #include <immintrin.h>
 
 #include "kernels_templates/host/common/pairs.h"
@@ -50,70 +51,51 @@ struct FetchedRows {
 };
 
 // Fewer rows than these take less time without.
-constexpr int kLeastTileRows = 5;
+constexpr int kLeastTileRows = 2;
 
 MJ_INLINE bool dots_by_tiles(int rows, int head_dim, int count) {
   return rows >= kLeastTileRows && rows <= kTileRows && head_dim % kTilePairs == 0 &&
-         head_dim <= kMostTileColumns && rows_apart(count) != 0 && count <= kMostTileKeys;
+         head_dim <= kMostTileColumns && count % (2 * kTileRows) == 0 && count <= kMostTileKeys;
 }
 
-template <int kValue>
-struct Constant {
-  static constexpr int value = kValue;
-};
-
-// Element [i][j] becomes [j][i].
-MJ_INLINE void transpose(F32x16* v) {
-  const auto swap = [&](auto step) __attribute__((always_inline)) {
-    constexpr int kStep = decltype(step)::value;
-#pragma clang loop unroll(full)
-    for (int i = 0; i < 16; ++i) {
-      if (i & kStep) continue;
-      const F32x16 a = v[i], b = v[i + kStep];
-      v[i] = low_blocks<kStep>(a, b);
-      v[i + kStep] = high_blocks<kStep>(a, b);
-    }
-  };
-  swap(Constant<8>()), swap(Constant<4>()), swap(Constant<2>()), swap(Constant<1>());
-}
-
-// Right operands: [head_dim / 32][pair][row], zeros past the last row.
+// Right operands: [head_dim / 32][pair][row]. Rows past the last one, which four rows at a time may
+// or may not reach, make products that are not read.
 MJ_INLINE void pack_queries(const float* queries, int stride, int rows, int head_dim,
                             uint32_t* packed) {
-  for (int d = 0; d < head_dim; d += kTilePairs) {
-    alignas(64) uint32_t pairs[kTileWords];
-    F32x16 v[16];
 #pragma clang loop unroll(disable)
-    for (int r = 0; r < 16; ++r) {
-      if (r < rows) {
-        store_pairs(pairs + r * 16, load(queries + r * stride + d),
-                    load(queries + r * stride + d + kLanes));
-      } else {
-        store_words(pairs + r * 16, U32x16(0u));
+  for (int d = 0; d < head_dim; d += kTilePairs, packed += kTileWords) {
+#pragma clang loop unroll(disable)
+    for (int r = 0; r < rows; r += 4) {
+      F32x16 v[4];
+#pragma clang loop unroll(full)
+      for (int i = 0; i < 4; ++i) {
+        const float* query = queries + (r + i < rows ? r + i : r) * stride + d;
+        alignas(64) uint32_t pairs[16];
+        store_pairs(pairs, load(query), load(query + kLanes));
+        v[i] = as_floats(load_words(pairs));
       }
+      transpose_fours(v);
+      float* to = reinterpret_cast<float*>(packed) + r;
+#pragma clang loop unroll(full)
+      for (int i = 0; i < 4; ++i) store_rows(to + i * kLanes, 4 * kLanes, v[i]);
     }
-#pragma clang loop unroll(full)
-    for (int r = 0; r < 16; ++r) v[r] = as_floats(load_words(pairs + r * 16));
-    transpose(v);
-#pragma clang loop unroll(full)
-    for (int r = 0; r < 16; ++r)
-      store_words(packed + d / kTilePairs * kTileWords + r * 16, as_words(v[r]));
   }
 }
 
 // Two tiles of keys at a time, so that one's latency hides behind the other's. kKept: queries of at
 // most 128 columns stay in registers 4 to 7.
 template <bool kKept>
-MJ_INLINE void dot_two_tiles(const char* keys, const char* others, int64_t stride, int head_dim,
-                             const uint32_t* packed, FetchedRows* fetched, float* x) {
+MJ_INLINE void dot_two_tiles(const char* keys, int64_t stride, int head_dim, const uint32_t* packed,
+                             FetchedRows* fetched, float* x) {
+  const char* others = keys + kTileRows * stride;
   _tile_zero(0);
   _tile_zero(1);
-#define MJ_DOT(chunk, query)                     \
-  fetched->step();                               \
-  _tile_loadd(2, keys + (chunk) * 64, stride);   \
-  _tile_dpbf16ps(0, 2, query);                   \
-  fetched->step();                               \
-  _tile_loadd(3, others + (chunk) * 64, stride); \
+#define MJ_DOT(chunk, query)                            \
+  fetched->step();                                      \
+  _tile_stream_loadd(2, keys + (chunk) * 64, stride);   \
+  _tile_dpbf16ps(0, 2, query);                          \
+  fetched->step();                                      \
+  _tile_stream_loadd(3, others + (chunk) * 64, stride); \
   _tile_dpbf16ps(1, 3, query)
   if (kKept) {
     MJ_DOT(0, 4);
@@ -138,7 +120,6 @@ MJ_INLINE void dot_two_tiles(const char* keys, const char* others, int64_t strid
   _tile_stored(1, x + kTileWords, 64);
 }
 
-// Tile t has the keys t, t + tiles, t + 2 tiles, ..., so that all streams are read at once.
 template <bool kKept>
 void dot_tiles(const float* queries, int query_stride, int rows, const char* first,
                int64_t row_bytes, int count, int head_dim, float* scores, int score_stride,
@@ -156,40 +137,29 @@ void dot_tiles(const float* queries, int query_stride, int rows, const char* fir
   FetchedRows fetched(ahead, count, kTileRows, head_dim / kTilePairs);
 #pragma clang loop unroll(disable)
   for (int t = 0; t < tiles; t += 2) {
-    const char* keys = first + t * row_bytes;
-    dot_two_tiles<kKept>(keys, keys + row_bytes, tiles * row_bytes, head_dim, packed, &fetched,
+    dot_two_tiles<kKept>(first + t * kTileRows * row_bytes, row_bytes, head_dim, packed, &fetched,
                          x + t * kTileWords);
   }
-  const float* next = x;  // of the next key: row j / tiles of tile j % tiles
-  const float* last = x + (tiles - 1) * kTileWords;
 #pragma clang loop unroll(disable)
   for (int j = 0; j < count; j += kLanes) {
-    const float* keys[kLanes];
-#pragma clang loop unroll(full)
-    for (int i = 0; i < kLanes; ++i) {
-      keys[i] = next;
-      const bool wraps = next == last;
-      next += wraps ? kLanes - (tiles - 1) * kTileWords : kTileWords;
-      last += wraps ? kLanes : 0;
-    }
+    const float* from = x + j * kLanes;
 #pragma clang loop unroll(disable)
     for (int r = 0; r < rows; r += 4) {
       F32x16 v[4];
 #pragma clang loop unroll(full)
       for (int i = 0; i < 4; ++i) {
         const auto four = [&](int key) __attribute__((always_inline)) {
-          return static_cast<F32x4>(*reinterpret_cast<const F32x4u*>(keys[key] + r));
+          return static_cast<F32x4>(*reinterpret_cast<const F32x4u*>(from + key * kLanes + r));
         };
         v[i].lo.lo = four(i), v[i].lo.hi = four(4 + i), v[i].hi.lo = four(8 + i),
         v[i].hi.hi = four(12 + i);
       }
-      const F32x16 a = low_blocks<2>(v[0], v[2]), b = low_blocks<2>(v[1], v[3]);
-      const F32x16 c = high_blocks<2>(v[0], v[2]), d = high_blocks<2>(v[1], v[3]);
+      transpose_fours(v);
       float* to = scores + r * score_stride + j;
-      store(to, low_blocks<1>(a, b));
-      if (r + 1 < rows) store(to + score_stride, high_blocks<1>(a, b));
-      if (r + 2 < rows) store(to + 2 * score_stride, low_blocks<1>(c, d));
-      if (r + 3 < rows) store(to + 3 * score_stride, high_blocks<1>(c, d));
+#pragma clang loop unroll(full)
+      for (int i = 0; i < 4; ++i) {
+        if (r + i < rows) store(to + i * score_stride, v[i]);
+      }
     }
   }
 }
@@ -202,92 +172,145 @@ void dot_by_tiles(const float* queries, int query_stride, int rows, const char* 
 }
 
 MJ_INLINE bool adds_by_tiles(int rows, int head_dim_v, int count) {
-  return rows >= kLeastTileRows && rows <= kTileRows && head_dim_v % 64 == 0 &&
-         rows_apart(count) != 0 && count <= kMostTileKeys;
+  return rows >= kLeastTileRows && rows <= kTileRows && head_dim_v % kTilePairs == 0 &&
+         count % kTileRows == 0 && count <= kMostTileKeys;
 }
 
-// The columns of two rows, alternating: those of the lower and the upper half of each 128 bits.
-MJ_INLINE void interleave(const char* even, const char* odd, uint32_t* low, uint32_t* high) {
-  const __m512i a = _mm512_loadu_si512(even), b = _mm512_loadu_si512(odd);
-  _mm512_store_si512(low, _mm512_unpacklo_epi16(a, b));
-  _mm512_store_si512(high, _mm512_unpackhi_epi16(a, b));
+MJ_INLINE U32x16 rounded_words(F32x16 v) {
+  return (U32x16)_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)v));
 }
 
-// A block of 32 keys takes four of each stream.
+// Left operands of the weights: words (w, 0) for the columns of even index, (0, w) for those of odd
+// index. A tile has, for up to 4 rows, also what bf16 leaves off each weight; for more than 8 the
+// odd columns have a tile of their own.
+struct WeightTiles {
+  int rows, odd, rest;  // of the first odd and the first rest, in rows of a tile; rest 0: none
+  int tiles;            // of 16 keys
+
+  explicit MJ_MEMBER WeightTiles(int query_rows) : rows(query_rows) {
+    odd = rows <= 8 ? rows : kTileRows;
+    rest = rows <= 4 ? 2 * rows : 0;
+    tiles = rows <= 8 ? 1 : 2;
+  }
+
+  // [16 keys][row][key]; what no row is written to makes sums that are not read.
+  MJ_MEMBER void pack(const float* weights, int stride, int count, uint32_t* packed) const {
+    const auto both = [&](uint32_t* to, U32x16 words) __attribute__((always_inline)) {
+      store_words(to, words);
+      store_words(to + odd * 16, words << 16);
+    };
+#pragma clang loop unroll(disable)
+    for (int r = 0; r < rows; ++r) {
+      uint32_t* to = packed + r * 16;
+#pragma clang loop unroll(disable)
+      for (int j = 0; j < count; j += kLanes, to += tiles * kTileWords) {
+        const F32x16 weight = load(weights + r * stride + j);
+        const U32x16 rounded = rounded_words(weight);
+        both(to, rounded);
+        if (rest != 0) both(to + rest * 16, rounded_words(weight - as_floats(rounded << 16)));
+      }
+    }
+  }
+};
+
+// The sums of kTiles times 32 columns, from tiles of 16 value rows where they are: parts
+// [tile][row][pair of columns], twice that for kOdd, whose odd columns are sums of their own.
+template <int kTiles, bool kOdd>
+MJ_INLINE void add_tiles(const char* first, int64_t row_bytes, int count, const uint32_t* packed,
+                         FetchedRows* fetched, float* parts) {
+  static_assert(kTiles * (kOdd ? 2 : 1) <= 4);
+  _tile_zero(0), _tile_zero(1), _tile_zero(2), _tile_zero(3);
+#define MJ_ADD(tile, values)                                              \
+  if ((tile) < kTiles) {                                                  \
+    fetched->step();                                                      \
+    _tile_stream_loadd(values, first + (tile) * 64, row_bytes);           \
+    _tile_dpbf16ps(kOdd ? 2 * (tile) % 4 : (tile), 4, values);            \
+    if (kOdd) _tile_dpbf16ps(kOdd ? (2 * (tile) + 1) % 4 : 0, 5, values); \
+  }
+#pragma clang loop unroll(disable)
+  for (int j = 0; j < count; j += kTileRows) {
+    _tile_loadd(4, packed, 64);
+    if (kOdd) _tile_loadd(5, packed + kTileWords, 64);
+    MJ_ADD(0, 6)
+    MJ_ADD(1, 7)
+    MJ_ADD(2, 6)
+    MJ_ADD(3, 7)
+    first += kTileRows * row_bytes;
+    packed += (kOdd ? 2 : 1) * kTileWords;
+  }
+#undef MJ_ADD
+  _tile_stored(0, parts, 64);
+  _tile_stored(1, parts + kTileWords, 64);
+  _tile_stored(2, parts + 2 * kTileWords, 64);
+  _tile_stored(3, parts + 3 * kTileWords, 64);
+}
+
+// Adds the parts, which it uses up. False, and nothing added, where one is not finite: as each
+// column met 0 times its neighbour, it may have got its neighbour's NaN.
+MJ_INLINE bool add_parts(float* parts, int tiles, const WeightTiles& layout, float* sums,
+                         int sum_stride) {
+  const int to_odd = layout.odd * kLanes, to_rest = layout.rest * kLanes;
+  const int to_next = layout.tiles * kTileWords;
+  F32x16 check = splat(0.0f);
+  for (int t = 0; t < tiles; ++t) {
+    for (int r = 0; r < layout.rows; ++r) {
+      float* even = parts + t * to_next + r * kLanes;
+      float* odd = even + to_odd;
+      F32x16 a = load(even), b = load(odd);
+      if (to_rest != 0) a += load(even + to_rest), b += load(odd + to_rest);
+      check = fma(a + b, splat(0.0f), check);
+      unsplit(&a, &b);
+      store(even, a), store(odd, b);
+    }
+  }
+  if (__builtin_reduce_or(check != splat(0.0f)) != 0) return false;
+  for (int t = 0; t < tiles; ++t) {
+    for (int r = 0; r < layout.rows; ++r) {
+      const float* part = parts + t * to_next + r * kLanes;
+      float* to = sums + r * sum_stride + t * kTilePairs;
+      store(to, load(to) + load(part));
+      store(to + kLanes, load(to + kLanes) + load(part + to_odd));
+    }
+  }
+  return true;
+}
+
+bool add_some_tiles(int tiles, const char* first, int64_t row_bytes, int count,
+                    const WeightTiles& layout, const uint32_t* packed, FetchedRows* fetched,
+                    float* sums, int sum_stride) {
+  alignas(64) float parts[4 * kTileWords];
+  if (tiles == 4) {
+    add_tiles<4, false>(first, row_bytes, count, packed, fetched, parts);
+  } else if (tiles == 2 && layout.tiles == 2) {
+    add_tiles<2, true>(first, row_bytes, count, packed, fetched, parts);
+  } else if (tiles == 2) {
+    add_tiles<2, false>(first, row_bytes, count, packed, fetched, parts);
+  } else if (layout.tiles == 2) {
+    add_tiles<1, true>(first, row_bytes, count, packed, fetched, parts);
+  } else {
+    add_tiles<1, false>(first, row_bytes, count, packed, fetched, parts);
+  }
+  return add_parts(parts, tiles, layout, sums, sum_stride);
+}
+
+// Value rows are right operands where they are: the pairs of a key are neighbouring columns.
 void add_by_tiles(const char* first, int64_t row_bytes, int count, int head_dim_v,
                   const float* weights, int weight_stride, int rows, float* sums, int sum_stride,
                   const MjRowsAhead* ahead) {
-  // [block][row][pair]; rows past the last one are not written, and make sums that are not read.
-  alignas(64) uint32_t packed[kMostTileKeys / kTilePairs * kTileWords];
-  alignas(64) uint32_t interleaved[2][4][kTileWords];
-  alignas(64) float parts[4][kTileWords];
-  const int blocks = count / kTilePairs;
-  const int apart = rows_apart(count);
-#pragma clang loop unroll(disable)
-  for (int r = 0; r < rows; ++r) {
-#pragma clang loop unroll(disable)
-    for (int b = 0; b < blocks; ++b) {
-      const float* from = weights + r * weight_stride + b * 4;
-      const auto four = [&](int stream) __attribute__((always_inline)) {
-        return static_cast<F32x4>(*reinterpret_cast<const F32x4u*>(from + stream * apart));
-      };
-      F32x16 left, right;
-      left.lo.lo = four(0), left.lo.hi = four(1), left.hi.lo = four(2), left.hi.hi = four(3);
-      right.lo.lo = four(4), right.lo.hi = four(5), right.hi.lo = four(6), right.hi.hi = four(7);
-      store_pairs(packed + b * kTileWords + r * 16, left, right);
+  alignas(64) uint32_t packed[2 * kMostTileKeys / kTileRows * kTileWords];
+  const WeightTiles layout(rows);
+  layout.pack(weights, weight_stride, count, packed);
+  FetchedRows fetched(ahead, count, kTileRows, head_dim_v / kTilePairs);
+  const int most = layout.tiles == 2 ? 2 : 4;
+  for (int d = 0; d < head_dim_v;) {
+    const int left = (head_dim_v - d) / kTilePairs;
+    const int tiles = left >= most ? most : left >= 2 ? 2 : 1;
+    if (!add_some_tiles(tiles, first + d * 2, row_bytes, count, layout, packed, &fetched, sums + d,
+                        sum_stride)) {
+      add_all_rows<MJ_BF16, true>(first + d * 2, row_bytes, count, tiles * kTilePairs, weights,
+                                  weight_stride, rows, sums + d, sum_stride, nullptr);
     }
-  }
-  FetchedRows fetched(ahead, count, 2, head_dim_v / 64);
-#pragma clang loop unroll(disable)
-  for (int d = 0; d < head_dim_v; d += 64) {
-    _tile_zero(0), _tile_zero(1), _tile_zero(2), _tile_zero(3);
-#pragma clang loop unroll(disable)
-    for (int b = 0; b <= blocks; ++b) {
-      if (b < blocks) {
-        const char* block = first + b * 4 * row_bytes + d * 2;
-        auto* values = interleaved[b % 2];
-#pragma clang loop unroll(disable)
-        for (int p = 0; p < 16; ++p) {
-          fetched.step();
-          const int pair = p % 8 * 2 + p / 8;
-          const char* even = block + (p % 8 * apart + p / 8 * 2) * row_bytes;
-          const char* odd = even + row_bytes;
-          interleave(even, odd, values[0] + pair * 16, values[1] + pair * 16);
-          interleave(even + 64, odd + 64, values[2] + pair * 16, values[3] + pair * 16);
-        }
-      }
-      if (b == 0) continue;
-      // The block before: what was stored has reached the cache.
-      const auto* values = interleaved[b % 2 ^ 1];
-      _tile_loadd(4, packed + (b - 1) * kTileWords, 64);
-      _tile_loadd(5, values[0], 64);
-      _tile_dpbf16ps(0, 4, 5);
-      _tile_loadd(6, values[1], 64);
-      _tile_dpbf16ps(1, 4, 6);
-      _tile_loadd(7, values[2], 64);
-      _tile_dpbf16ps(2, 4, 7);
-      _tile_loadd(5, values[3], 64);
-      _tile_dpbf16ps(3, 4, 5);
-    }
-    _tile_stored(0, parts[0], 64);
-    _tile_stored(1, parts[1], 64);
-    _tile_stored(2, parts[2], 64);
-    _tile_stored(3, parts[3], 64);
-#pragma clang loop unroll(disable)
-    for (int r = 0; r < rows; ++r) {
-      float* to = sums + r * sum_stride + d;
-#pragma clang loop unroll(full)
-      for (int half = 0; half < 2; ++half) {
-        const F32x16 low = load(parts[2 * half] + r * 16),
-                     high = load(parts[2 * half + 1] + r * 16);
-        const F32x16 left = __builtin_shufflevector(low, high, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6,
-                                                    7, 20, 21, 22, 23);
-        const F32x16 right = __builtin_shufflevector(low, high, 8, 9, 10, 11, 24, 25, 26, 27, 12,
-                                                     13, 14, 15, 28, 29, 30, 31);
-        store(to + half * 32, load(to + half * 32) + left);
-        store(to + half * 32 + 16, load(to + half * 32 + 16) + right);
-      }
-    }
+    d += tiles * kTilePairs;
   }
 }
 

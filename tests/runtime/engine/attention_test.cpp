@@ -137,6 +137,35 @@ TEST(Attention, NanIsNotAnEmptyRow) {
   }
 }
 
+// A value that is no finite number stays in its column, however many rows share the product.
+TEST(Attention, NoColumnSpoilsItsNeighbours) {
+  const auto attention = *engine().load_text("masker main() = full()")->bind();
+  constexpr int64_t kKeys = 700, kDim = 96;
+  for (const ElementType type : {ElementType::F32, ElementType::F16, ElementType::BF16}) {
+    for (const int64_t heads : {1, 3, 4, 7, 16}) {
+      SCOPED_TRACE(fmt::format("{} {} heads", name_of(type), heads));
+      Tensor query(type, {1, heads, 1, kDim}), key(type, {1, 1, kKeys, kDim}),
+          value(type, {1, 1, kKeys, kDim}), output(type, {1, heads, 1, kDim});
+      for (int64_t i = 0; i < query.size(); ++i) query.set(i, 0.5);
+      for (int64_t i = 0; i < key.size(); ++i) key.set(i, 0.25), value.set(i, 1);
+      value.set(3 * kDim + 5, INFINITY), value.set(400 * kDim + 80, NAN);
+      const AttentionInputs inputs{
+          .query = query.view(), .key = key.view(), .value = value.view(), .q_offset = kKeys};
+      const Status done = attention.run(inputs, {.output = output.view()});
+      ASSERT_TRUE(done) << done.error().message;
+      for (int64_t i = 0; i < output.size(); ++i) {
+        if (i % kDim == 5) {
+          EXPECT_EQ(output.at(i), INFINITY) << i;
+        } else if (i % kDim == 80) {
+          EXPECT_TRUE(std::isnan(output.at(i))) << i;
+        } else {
+          EXPECT_NEAR(output.at(i), 1, 1e-5) << i;
+        }
+      }
+    }
+  }
+}
+
 // Numerators and denominators are those of code that subtracts the maximum over all keys, also
 // where the active keys are so far below it that they vanish; the output is right all the same.
 TEST(Attention, RowMaximumOverAllKeys) {
