@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import json
 import os
@@ -33,6 +34,7 @@ from report import markdown, picture
 from summary import Goal, goals
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
+MANY_HEADS = 33
 #: Relative to the peers, by norm; a contestant further off is left out.
 TOLERANCE = {"f32": 1e-4, "bf16": 3e-2}
 
@@ -86,8 +88,12 @@ def enter(case: Case, peers: list[str], quick: bool) -> tuple[list[Contestant], 
 def measure(case: Case, threads: int, machine: Machine, given: argparse.Namespace) -> tuple[dict, dict[str, str]]:
     contestants, refused = enter(case, given.peers.split(","), given.quick)
     kind = "copy" if case.group == "decode" else case.dtype
+    calls = {c.name: c.call for c in contestants}
+    if case.group == "tiny":
+        many = dataclasses.replace(case, heads=MANY_HEADS, kv_heads=MANY_HEADS)
+        calls["many heads"] = enter_maskjit(many, many.operands(), {})[0].call
     times, rounds = race(
-        {c.name: c.call for c in contestants},
+        calls,
         given.seconds or (0.3 if given.quick else 3.0),
         lambda: machine.look(kind, threads),
         beside="maskjit",
@@ -118,10 +124,15 @@ def measure(case: Case, threads: int, machine: Machine, given: argparse.Namespac
             "lowest": min(ceilings),
             "highest": max(ceilings),
             "undisturbed_rounds": sum(r.undisturbed for r in rounds),
+            "stolen_share": statistics.median(r.stolen for r in rounds),
         },
         "contestants": {},
         "ratios": {},
     }
+    if case.group == "tiny":
+        # A call without the work of a head, which is what one more of many takes.
+        pairs = zip(times["maskjit"], times["many heads"], strict=True)
+        result["overhead_seconds"] = statistics.median(one - (many - one) / (MANY_HEADS - 1) for one, many in pairs)
     for contestant in contestants:
         of = sorted(times[contestant.name])
         seconds = of[len(of) // 2]

@@ -10,7 +10,7 @@ import platform
 import statistics
 import threading
 
-import numpy
+import torch
 
 KINDS = ("f32", "bf16", "copy", "read")
 LOOK_SECONDS = 1e-3
@@ -63,7 +63,7 @@ class Machine:
         self._pool = concurrent.futures.ThreadPoolExecutor()
         self._barriers: dict[int, threading.Barrier] = {}
         self._best_load: dict[int, float] = {}
-        self._arrays: dict[int, list[numpy.ndarray]] = {}
+        self._tensors: dict[int, list[torch.Tensor]] = {}
 
     @property
     def bf16_unit(self) -> str:
@@ -114,6 +114,7 @@ class Machine:
         return self._c.machine_read(seconds, self._buffers(i)[1], ctypes.c_int64(BUFFER_BYTES))
 
     def _buffers(self, i: int) -> list[ctypes.c_void_p]:
-        if i not in self._arrays:
-            self._arrays[i] = [numpy.ones(BUFFER_BYTES, numpy.uint8) for _ in range(2)]
-        return [ctypes.c_void_p(array.ctypes.data) for array in self._arrays[i]]
+        # Memory of the same kind as that of the operands: large arrays of numpy lie in larger pages.
+        if i not in self._tensors:
+            self._tensors[i] = [torch.ones(BUFFER_BYTES, dtype=torch.uint8) for _ in range(2)]
+        return [ctypes.c_void_p(tensor.data_ptr()) for tensor in self._tensors[i]]
