@@ -338,6 +338,20 @@ llvm::Value* FunctionLowering::floor_divide(llvm::Value* a, llvm::Value* b, ir::
                                builder_.CreateSelect(by_minus_one, negated, floored));
 }
 
+// x / c for a constant c as x times its reciprocal: half a unit in the last place is less than what
+// tanh rounds off, and dividing takes as long as all the rest of it.
+static llvm::Value* argument_of_tanh(llvm::IRBuilder<>& builder, llvm::Value* x) {
+  const auto* quotient = llvm::dyn_cast<llvm::BinaryOperator>(x);
+  if (quotient == nullptr || quotient->getOpcode() != llvm::Instruction::FDiv) return x;
+  const auto* divisor = llvm::dyn_cast<llvm::ConstantFP>(quotient->getOperand(1));
+  if (divisor == nullptr) return x;
+  llvm::APFloat reciprocal(1.0f);
+  reciprocal.divide(divisor->getValueAPF(), llvm::APFloat::rmNearestTiesToEven);
+  if (!reciprocal.isNormal()) return x;
+  return builder.CreateFMul(quotient->getOperand(0),
+                            llvm::ConstantFP::get(x->getType(), reciprocal));
+}
+
 llvm::Value* FunctionLowering::float_arithmetic(const ir::Node& node) {
   llvm::Value* a = lowered_.at(node.operands[0].id);
   llvm::Value* b = node.operands.size() > 1 ? lowered_.at(node.operands[1].id) : nullptr;
@@ -364,7 +378,7 @@ llvm::Value* FunctionLowering::float_arithmetic(const ir::Node& node) {
     case Op::Log:
       return math_call("mj_log", a);
     case Op::Tanh:
-      return math_call("mj_tanh", a);
+      return math_call("mj_tanh", argument_of_tanh(builder_, a));
     case Op::Sqrt:
       return builder_.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, a);
     default:

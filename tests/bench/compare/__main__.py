@@ -47,6 +47,7 @@ CASES = (
     _run("64 rows", "causal", "--kv-len", "64", "--head-dim", "64", *_SHORT),
     _run("decode f32", "full", "--q-len", "1", "--kv-len", "16384", "--heads", "8", "--head-dim", "128", *_SHORT),
     _run("decode bf16", "full", "--q-len", "1", "--kv-len", "16384", "--heads", "8", "--head-dim", "128", "--dtype", "bf16", *_SHORT),
+    _run("decode bf16, 32 heads on 8", "full", "--q-len", "1", "--kv-len", "16384", "--heads", "32", "--kv-heads", "8", "--head-dim", "128", "--dtype", "bf16", *_SHORT),
     _compile("engine, empty cache"),
     _compile("engine, from disk"),
     _compile("find in memory"),

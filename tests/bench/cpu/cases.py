@@ -172,13 +172,14 @@ def all_cases() -> list[Case]:
         for mask in (DENSE, CAUSAL, WINDOW_1024):
             for length, heads in ((2048, 4), (8192, 1)):
                 cases.append(Case(mask, length, length, dtype, dim, heads, heads))
+        cases.append(Case(CAUSAL, 1024, 1024, dtype, dim, 8, 8))
     for mask in (CAUSAL, WINDOW_1024):
         for dtype, dim in (("f32", 64), ("bf16", 128)):
             cases.append(Case(mask, 4096, 4096, dtype, dim, 8, 2, group="gqa"))
     for batch, heads in ((1, 1), (1, 2), (2, 4), (2, 16)):
         for dtype, dim in (("f32", 64), ("bf16", 128)):
             cases.append(Case(CAUSAL, 1024, 1024, dtype, dim, heads, heads, batch, group="heads"))
-    # Beside causal 1k with 8 heads.
+    # Beside causal 1k with 8 heads and a head dimension of 64 and 128.
     for dtype, dim in (("f32", 64), ("bf16", 128)):
         for length in (1023, 1025):
             cases.append(Case(CAUSAL, length, length, dtype, dim, 8, 8, group="cliffs"))
