@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import statistics
 
 from summary import Goal
 
@@ -39,6 +40,7 @@ def markdown(data: dict, goals: list[Goal], picture: str | None) -> str:
     ]
     for threads, ceilings in data["ceilings"].items():
         lines.append(f"| {threads} | " + " | ".join(_ceiling(ceilings, name) for name in ("f32", "bf16", "copy", "read")) + " |")
+    lines += ["", _stolen(data)]
     if picture:
         lines += ["", f"![How often as fast as its peers]({picture})"]
     lines += ["", "| | goal | reached | |", "|---|---|---|---|"]
@@ -58,6 +60,17 @@ def markdown(data: dict, goals: list[Goal], picture: str | None) -> str:
     if data["left_out"]:
         lines += ["", "## Left out", "", *(f"- {name}: {reason}" for name, reason in data["left_out"].items())]
     return "\n".join(lines) + "\n"
+
+
+def _stolen(data: dict) -> str:
+    """What a virtual machine's host kept from the rounds that count."""
+    parts = []
+    for threads in data["ceilings"]:
+        of = [r["ceiling"].get("stolen_share", 0.0) for r in data["results"] if str(r["threads"]) == str(threads)]
+        if of:
+            unit = "thread" if str(threads) == "1" else "threads"
+            parts.append(f"{100 * statistics.median(of):.0f} % on {threads} {unit} (most {100 * max(of):.0f} %)")
+    return f"Of the processors' time the host gave others, median of the cases: {', '.join(parts)}."
 
 
 def _mark(goal: Goal) -> str:
