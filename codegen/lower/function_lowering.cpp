@@ -338,8 +338,8 @@ llvm::Value* FunctionLowering::floor_divide(llvm::Value* a, llvm::Value* b, ir::
                                builder_.CreateSelect(by_minus_one, negated, floored));
 }
 
-// x / c for a constant c as x times its reciprocal: half a unit in the last place is less than what
-// tanh rounds off, and dividing takes as long as all the rest of it.
+// x / c for a constant c as x times its reciprocal, at most a unit in the last place off: tanh
+// itself may be off by more, and a division is its slowest instruction.
 static llvm::Value* argument_of_tanh(llvm::IRBuilder<>& builder, llvm::Value* x) {
   const auto* quotient = llvm::dyn_cast<llvm::BinaryOperator>(x);
   if (quotient == nullptr || quotient->getOpcode() != llvm::Instruction::FDiv) return x;
