@@ -12,12 +12,20 @@ namespace mj {
 namespace {
 
 constexpr int kMaxRows = 16;
-constexpr int kStepTiles = 2;  // key tiles of a step
+constexpr int kMostStepTiles = 4;   // key tiles of a step
+constexpr int kLongRowBytes = 512;  // half as many where rows are longer
 
 // MjPlan::parameters of this kernel.
 enum Parameter { kHeadsPerBlock, kQueriesPerBlock, kQueryBlocks, kHeadBlocks, kSplits };
 
-MJ_INLINE int step_keys() { return kStepTiles * mj_tile_k; }
+// The keys of a step and those asked for meanwhile stay in the second-level cache beside its
+// values.
+MJ_INLINE int step_tiles() {
+  const int columns = mj_head_dim > mj_head_dim_v ? mj_head_dim : mj_head_dim_v;
+  const bool long_rows = columns * element_bytes(mj_element) > kLongRowBytes;
+  return long_rows ? kMostStepTiles / 2 : kMostStepTiles;
+}
+MJ_INLINE int step_keys() { return step_tiles() * mj_tile_k; }
 MJ_INLINE int padded_head_columns() { return round_up(mj_head_dim, kLanes); }
 MJ_INLINE int padded_value_columns() { return round_up(mj_head_dim_v, kLanes); }
 
@@ -107,22 +115,20 @@ MJ_OUTLINE void visit_step(const MjAttentionArgs* args, const RowBlock& block, c
                     left > keys ? &next_keys : nullptr);
 }
 
-// Tiles [first, end) of a run: those that are not Empty, two at a time where they are neighbours,
-// as more keys at once keep more loads in flight.
+// Tiles [first, end) of a run: those that are not Empty, up to step_tiles() neighbours at a time,
+// as more keys at once keep more loads in flight and there are fewer pauses between them.
 MJ_INLINE void visit_tiles(const MjAttentionArgs* args, const RowBlock& block, const Scratch& s,
                            int64_t first, int64_t end) {
-  int32_t classes[kStepTiles] = {};
-  int waiting = 0;  // tiles before `tile` that are to be visited, at most one
+  int32_t classes[kMostStepTiles] = {};
+  int waiting = 0;  // tiles before `tile` that are to be visited
   for (int64_t tile = first; tile < end; ++tile) {
     const int32_t tile_class = class_of(args, block, tile);
-    if (tile_class != 0) classes[waiting++] = tile_class;
-    if (waiting == kStepTiles) {
-      visit_step(args, block, s, tile - 1, kStepTiles, classes);
-      waiting = 0;
-    } else if (waiting == 1 && (tile_class == 0 || tile + 1 == end)) {
-      visit_step(args, block, s, tile_class == 0 ? tile - 1 : tile, 1, classes);
-      waiting = 0;
-    }
+    const bool empty = tile_class == 0;
+    if (!empty) classes[waiting++] = tile_class;
+    const bool ends = empty || tile + 1 == end || waiting == step_tiles();
+    if (!ends || waiting == 0) continue;
+    visit_step(args, block, s, (empty ? tile : tile + 1) - waiting, waiting, classes);
+    waiting = 0;
   }
 }
 
