@@ -109,10 +109,12 @@ struct MjPlan {
   int64_t workspace_bytes;  // per launch, shared by all items
   void* workspace;          // set by the runtime
   int64_t parameters[8];    // the kernel's own
+  int64_t threads;          // how many have enough to do: waking more takes longer than it saves
 };
 
 // Entry points of a host kernel.
-//   mj_plan fills *plan for at most `threads` threads.
+//   mj_plan fills *plan for `threads` threads; plan->threads is that many before. Where it is fewer
+//   after, a plan for those is better.
 //   mj_run executes one item of one phase with the thread's scratch.
 typedef void (*MjPlanFunction)(const MjAttentionArgs*, int64_t threads, MjPlan* plan);
 typedef void (*MjRunFunction)(const MjAttentionArgs*, const MjPlan*, int64_t phase, int64_t item,

@@ -12,8 +12,9 @@ namespace mj {
 namespace {
 
 constexpr int kMaxRows = 16;
-constexpr int kMostStepTiles = 4;   // key tiles of a step
-constexpr int kLongRowBytes = 512;  // half as many where rows are longer
+constexpr int kMostStepTiles = 4;                     // key tiles of a step
+constexpr int kLongRowBytes = 512;                    // half as many where rows are longer
+constexpr int64_t kThreadBytes = int64_t{256} << 10;  // of keys and values, worth waking a thread
 
 // MjPlan::parameters of this kernel.
 enum Parameter { kHeadsPerBlock, kQueriesPerBlock, kQueryBlocks, kHeadBlocks, kSplits };
@@ -237,6 +238,9 @@ MJ_DIRECTOR void mj_plan(const MjAttentionArgs* args, int64_t threads, MjPlan* p
   const int64_t query_blocks = queries > 0 ? (args->q_len + queries - 1) / queries : 0;
   const int64_t head_blocks = (group + heads - 1) / heads;
   const int64_t blocks = args->batch_size * args->num_kv_heads * query_blocks * head_blocks;
+  const int64_t bytes =
+      blocks * args->kv_len * (mj_head_dim + mj_head_dim_v) * element_bytes(mj_element);
+  plan->threads = occupied(threads, bytes, kThreadBytes);
   int64_t splits = 1;
   if (threads > 1 && blocks > 0) {
     // Enough parts to occupy the threads, none below four tiles; and more to end at the same time,

@@ -19,6 +19,7 @@ constexpr int kMaxBlocks = 32;  // row blocks of an item
 constexpr int kFewBlocks = 4;   // below this, packing costs more than an even split gains
 constexpr int kStepTiles = 4;   // key tiles of a step
 constexpr int kMaxChunkTiles = 8;
+constexpr int64_t kThreadProducts = 500'000;  // worth waking a thread; twice that for pairs
 constexpr int kAttempts = 2;  // in vain, of mj_attend_tiles for a row block of an item
 
 // MjPlan::parameters of this kernel.
@@ -479,6 +480,9 @@ MJ_DIRECTOR void mj_plan(const MjAttentionArgs* args, int64_t threads, MjPlan* p
   const int64_t head_blocks = (group + heads - 1) / heads;
   const int64_t key_heads = args->batch_size * args->num_kv_heads;
   const int64_t blocks = query_blocks * head_blocks;
+  const int64_t products = args->batch_size * args->num_heads * args->q_len * args->kv_len *
+                           (mj_head_dim + mj_head_dim_v);
+  plan->threads = occupied(threads, products, mj_pairs ? 2 * kThreadProducts : kThreadProducts);
   // Fewer blocks an item where there are too few to keep the threads busy.
   const int64_t share = (blocks * key_heads + threads - 1) / threads;
   int64_t per_item = blocks * key_heads / (threads * 4);

@@ -36,6 +36,12 @@ MJ_INLINE RowBlock row_block(const MjAttentionArgs* args, int64_t key_head, int6
   return b;
 }
 
+// Of `threads`, as many as have `share` of `work`; at least one.
+MJ_INLINE int64_t occupied(int64_t threads, int64_t work, int64_t share) {
+  const int64_t most = work / share;
+  return most < 1 ? 1 : most < threads ? most : threads;
+}
+
 MJ_INLINE int32_t position(const MjAttentionArgs* args, int64_t query) {
   return static_cast<int32_t>(query + args->q_offset);
 }

@@ -120,28 +120,10 @@ MJ_INLINE void dot_two_tiles(const char* keys, int64_t stride, int head_dim, con
   _tile_stored(1, x + kTileWords, 64);
 }
 
-template <bool kKept>
-void dot_tiles(const float* queries, int query_stride, int rows, const char* first,
-               int64_t row_bytes, int count, int head_dim, float* scores, int score_stride,
-               const MjRowsAhead* ahead) {
-  alignas(64) uint32_t packed[kMostTileColumns / kTilePairs * kTileWords];
-  alignas(64) float x[kMostTileKeys / kTileRows * kTileWords];
-  pack_queries(queries, query_stride, rows, head_dim, packed);
-  if (kKept) {
-    _tile_loadd(4, packed, 64);
-    if (head_dim > 32) _tile_loadd(5, packed + kTileWords, 64);
-    if (head_dim > 64) _tile_loadd(6, packed + 2 * kTileWords, 64);
-    if (head_dim > 96) _tile_loadd(7, packed + 3 * kTileWords, 64);
-  }
-  const int tiles = count / kTileRows;
-  FetchedRows fetched(ahead, count, kTileRows, head_dim / kTilePairs);
+// Products of two tiles of keys, [key][row], to scores.
+MJ_INLINE void store_two_tiles(const float* x, int rows, float* scores, int score_stride) {
 #pragma clang loop unroll(disable)
-  for (int t = 0; t < tiles; t += 2) {
-    dot_two_tiles<kKept>(first + t * kTileRows * row_bytes, row_bytes, head_dim, packed, &fetched,
-                         x + t * kTileWords);
-  }
-#pragma clang loop unroll(disable)
-  for (int j = 0; j < count; j += kLanes) {
+  for (int j = 0; j < 2 * kLanes; j += kLanes) {
     const float* from = x + j * kLanes;
 #pragma clang loop unroll(disable)
     for (int r = 0; r < rows; r += 4) {
@@ -162,6 +144,32 @@ void dot_tiles(const float* queries, int query_stride, int rows, const char* fir
       }
     }
   }
+}
+
+template <bool kKept>
+void dot_tiles(const float* queries, int query_stride, int rows, const char* first,
+               int64_t row_bytes, int count, int head_dim, float* scores, int score_stride,
+               const MjRowsAhead* ahead) {
+  alignas(64) uint32_t packed[kMostTileColumns / kTilePairs * kTileWords];
+  // Two tiles are stored to scores while the next two are multiplied.
+  alignas(64) float x[2][2 * kTileWords];
+  pack_queries(queries, query_stride, rows, head_dim, packed);
+  if (kKept) {
+    _tile_loadd(4, packed, 64);
+    if (head_dim > 32) _tile_loadd(5, packed + kTileWords, 64);
+    if (head_dim > 64) _tile_loadd(6, packed + 2 * kTileWords, 64);
+    if (head_dim > 96) _tile_loadd(7, packed + 3 * kTileWords, 64);
+  }
+  FetchedRows fetched(ahead, count, kTileRows, head_dim / kTilePairs);
+  constexpr int kTwo = 2 * kTileRows;
+  dot_two_tiles<kKept>(first, row_bytes, head_dim, packed, &fetched, x[0]);
+  int at = 0;
+#pragma clang loop unroll(disable)
+  for (int key = kTwo; key < count; key += kTwo, at ^= 1) {
+    dot_two_tiles<kKept>(first + key * row_bytes, row_bytes, head_dim, packed, &fetched, x[at ^ 1]);
+    store_two_tiles(x[at], rows, scores + key - kTwo, score_stride);
+  }
+  store_two_tiles(x[at], rows, scores + count - kTwo, score_stride);
 }
 
 void dot_by_tiles(const float* queries, int query_stride, int rows, const char* first,
@@ -193,32 +201,41 @@ struct WeightTiles {
     tiles = rows <= 8 ? 1 : 2;
   }
 
-  // [16 keys][row][key]; what no row is written to makes sums that are not read.
-  MJ_MEMBER void pack(const float* weights, int stride, int count, uint32_t* packed) const {
+  // [row][key] of 16 keys; what no row is written to makes sums that are not read.
+  MJ_MEMBER void pack(const float* weights, int stride, uint32_t* packed) const {
     const auto both = [&](uint32_t* to, U32x16 words) __attribute__((always_inline)) {
       store_words(to, words);
       store_words(to + odd * 16, words << 16);
     };
 #pragma clang loop unroll(disable)
-    for (int r = 0; r < rows; ++r) {
-      uint32_t* to = packed + r * 16;
-#pragma clang loop unroll(disable)
-      for (int j = 0; j < count; j += kLanes, to += tiles * kTileWords) {
-        const F32x16 weight = load(weights + r * stride + j);
-        const U32x16 rounded = rounded_words(weight);
-        both(to, rounded);
-        if (rest != 0) both(to + rest * 16, rounded_words(weight - as_floats(rounded << 16)));
-      }
+    for (int r = 0; r < rows; ++r, weights += stride, packed += 16) {
+      const F32x16 weight = load(weights);
+      const U32x16 rounded = rounded_words(weight);
+      both(packed, rounded);
+      if (rest != 0) both(packed + rest * 16, rounded_words(weight - as_floats(rounded << 16)));
     }
   }
 };
 
+// Weights of a call, packed by those who need them first.
+struct Weights {
+  const WeightTiles& layout;
+  const float* rows;
+  int stride;
+  uint32_t* packed;  // [16 keys][layout.tiles] tiles
+  bool done = false;
+};
+
 // The sums of kTiles times 32 columns, from tiles of 16 value rows where they are: parts
 // [tile][row][pair of columns], twice that for kOdd, whose odd columns are sums of their own.
+// Weights are packed while values are multiplied with those before.
 template <int kTiles, bool kOdd>
-MJ_INLINE void add_tiles(const char* first, int64_t row_bytes, int count, const uint32_t* packed,
+MJ_INLINE void add_tiles(const char* first, int64_t row_bytes, int count, const Weights& weights,
                          FetchedRows* fetched, float* parts) {
   static_assert(kTiles * (kOdd ? 2 : 1) <= 4);
+  constexpr int kNext = (kOdd ? 2 : 1) * kTileWords;
+  uint32_t* packed = weights.packed;
+  if (!weights.done) weights.layout.pack(weights.rows, weights.stride, packed);
   _tile_zero(0), _tile_zero(1), _tile_zero(2), _tile_zero(3);
 #define MJ_ADD(tile, values)                                              \
   if ((tile) < kTiles) {                                                  \
@@ -236,7 +253,9 @@ MJ_INLINE void add_tiles(const char* first, int64_t row_bytes, int count, const 
     MJ_ADD(2, 6)
     MJ_ADD(3, 7)
     first += kTileRows * row_bytes;
-    packed += (kOdd ? 2 : 1) * kTileWords;
+    packed += kNext;
+    if (!weights.done && j + kTileRows < count)
+      weights.layout.pack(weights.rows + j + kTileRows, weights.stride, packed);
   }
 #undef MJ_ADD
   _tile_stored(0, parts, 64);
@@ -276,19 +295,19 @@ MJ_INLINE bool add_parts(float* parts, int tiles, const WeightTiles& layout, flo
 }
 
 bool add_some_tiles(int tiles, const char* first, int64_t row_bytes, int count,
-                    const WeightTiles& layout, const uint32_t* packed, FetchedRows* fetched,
-                    float* sums, int sum_stride) {
+                    const Weights& weights, FetchedRows* fetched, float* sums, int sum_stride) {
   alignas(64) float parts[4 * kTileWords];
+  const WeightTiles& layout = weights.layout;
   if (tiles == 4) {
-    add_tiles<4, false>(first, row_bytes, count, packed, fetched, parts);
+    add_tiles<4, false>(first, row_bytes, count, weights, fetched, parts);
   } else if (tiles == 2 && layout.tiles == 2) {
-    add_tiles<2, true>(first, row_bytes, count, packed, fetched, parts);
+    add_tiles<2, true>(first, row_bytes, count, weights, fetched, parts);
   } else if (tiles == 2) {
-    add_tiles<2, false>(first, row_bytes, count, packed, fetched, parts);
+    add_tiles<2, false>(first, row_bytes, count, weights, fetched, parts);
   } else if (layout.tiles == 2) {
-    add_tiles<1, true>(first, row_bytes, count, packed, fetched, parts);
+    add_tiles<1, true>(first, row_bytes, count, weights, fetched, parts);
   } else {
-    add_tiles<1, false>(first, row_bytes, count, packed, fetched, parts);
+    add_tiles<1, false>(first, row_bytes, count, weights, fetched, parts);
   }
   return add_parts(parts, tiles, layout, sums, sum_stride);
 }
@@ -299,17 +318,18 @@ void add_by_tiles(const char* first, int64_t row_bytes, int count, int head_dim_
                   const MjRowsAhead* ahead) {
   alignas(64) uint32_t packed[2 * kMostTileKeys / kTileRows * kTileWords];
   const WeightTiles layout(rows);
-  layout.pack(weights, weight_stride, count, packed);
+  Weights all = {layout, weights, weight_stride, packed};
   FetchedRows fetched(ahead, count, kTileRows, head_dim_v / kTilePairs);
   const int most = layout.tiles == 2 ? 2 : 4;
   for (int d = 0; d < head_dim_v;) {
     const int left = (head_dim_v - d) / kTilePairs;
     const int tiles = left >= most ? most : left >= 2 ? 2 : 1;
-    if (!add_some_tiles(tiles, first + d * 2, row_bytes, count, layout, packed, &fetched, sums + d,
+    if (!add_some_tiles(tiles, first + d * 2, row_bytes, count, all, &fetched, sums + d,
                         sum_stride)) {
       add_all_rows<MJ_BF16, true>(first + d * 2, row_bytes, count, tiles * kTilePairs, weights,
                                   weight_stride, rows, sums + d, sum_stride, nullptr);
     }
+    all.done = true;
     d += tiles * kTilePairs;
   }
 }

@@ -96,6 +96,13 @@ CALLS_JIT void run_items(Phase& phase) {
   }
 }
 
+CALLS_JIT MjPlan plan_for(MjPlanFunction function, const MjAttentionArgs& args, int64_t threads) {
+  MjPlan plan = {};
+  plan.threads = std::max<int64_t>(threads, 1);
+  function(&args, plan.threads, &plan);
+  return plan;
+}
+
 struct PhaseWorker {
   Phase* phase;
   void operator()(int) const { run_items(*phase); }
@@ -140,9 +147,10 @@ int Executor::threads() const {
 
 CALLS_JIT void Executor::run(MjPlanFunction plan_function, MjRunFunction run,
                              const MjAttentionArgs& args) const {
-  const int threads = this->threads();
-  MjPlan plan = {};
-  plan_function(&args, threads, &plan);
+  const int available = this->threads();
+  MjPlan plan = plan_for(plan_function, args, available);
+  if (plan.threads < available) plan = plan_for(plan_function, args, plan.threads);
+  const int64_t threads = plan.threads;
   if (plan.workspace_bytes > 0) plan.workspace = workspace.at_least(plan.workspace_bytes);
   for (int64_t phase = 0; phase < 2; ++phase) {
     const int64_t items = plan.phase_items[phase];
@@ -152,7 +160,7 @@ CALLS_JIT void Executor::run(MjPlanFunction plan_function, MjRunFunction run,
       run_items(shared);
       continue;
     }
-    const int workers = static_cast<int>(std::min<int64_t>(threads, items));
+    const int workers = static_cast<int>(std::min(threads, items));
     const PhaseWorker worker = {&shared};
     shared.next.store(0, std::memory_order_release);
     if (pool_ != nullptr) {
@@ -167,8 +175,7 @@ CALLS_JIT void Executor::run(MjPlanFunction plan_function, MjRunFunction run,
 
 CALLS_JIT int64_t Executor::count_items(MjPlanFunction plan_function,
                                         const MjAttentionArgs& args) const {
-  MjPlan plan = {};
-  plan_function(&args, threads(), &plan);
+  const MjPlan plan = plan_for(plan_function, args, threads());
   return std::max<int64_t>(plan.phase_items[0], 0) + std::max<int64_t>(plan.phase_items[1], 0);
 }
 

@@ -26,6 +26,7 @@ import torch
 
 import maskjit
 import readme
+import runs
 from cases import Case, all_cases
 from machine import Ceilings, Machine, cpu_features, cpu_name
 from peers import Contestant, enter_flex, enter_maskjit, enter_sdpa, start_compiler
@@ -50,7 +51,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--output", type=pathlib.Path, help="PREFIX of the .json, .md and .png (default: docs/measurements/DATE-cpu-peers)")
     parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build" / "release", help="build folder")
     parser.add_argument("--readme", action="store_true", help="put the summary into README.md")
-    parser.add_argument("--data", type=pathlib.Path, help="measure nothing: make the page (and --readme) of this .json")
+    parser.add_argument(
+        "--data", type=pathlib.Path, nargs="+", help="measure nothing: make the page (and --readme) of these .json; later ones' cases count"
+    )
     parser.add_argument("--list", action="store_true", help="print the cases and stop")
     given = parser.parse_args()
     given.threads = given.threads or ("2" if given.quick else "1,2")
@@ -130,9 +133,9 @@ def measure(case: Case, threads: int, machine: Machine, given: argparse.Namespac
         "ratios": {},
     }
     if case.group == "tiny":
-        # A call without the work of a head, which is what one more of many takes.
+        # A call without the work of a head: what one more of many takes of all threads' time.
         pairs = zip(times["maskjit"], times["many heads"], strict=True)
-        result["overhead_seconds"] = statistics.median(one - (many - one) / (MANY_HEADS - 1) for one, many in pairs)
+        result["overhead_seconds"] = statistics.median(one - threads * (many - one) / (MANY_HEADS - 1) for one, many in pairs)
     for contestant in contestants:
         of = sorted(times[contestant.name])
         seconds = of[len(of) // 2]
@@ -195,8 +198,9 @@ def line(result: dict) -> str:
 def main() -> int:
     given = options()
     if given.data:
-        data = json.loads(given.data.read_text(encoding="utf-8"))
-        return publish(data, [Goal(**goal) for goal in data["goals"]], given.data.with_suffix(""), given.readme)
+        data = runs.merged([runs.read(path) for path in given.data])
+        prefix = given.output or given.data[0].with_suffix("")
+        return publish(data, [Goal(**goal) for goal in data["goals"]], prefix, given.readme)
     cases = chosen(given)
     if given.list or not cases:
         print("\n".join(case.name for case in cases) or "no case has such a name")
@@ -233,7 +237,7 @@ def main() -> int:
                     print(f"{'':38} without {peer}: {reason}", flush=True)
     probe_all()
     latency = compile_latency(given.build / "bin" / "maskjit")
-    reached = goals(results, max(latency.values(), key=lambda of: of.get("engine, empty cache", 0), default={}))
+    reached = goals(results, runs.slowest_compile(latency))
     data = {
         "date": datetime.date.today().isoformat(),
         "command": _command(given),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 import statistics
 
+import runs
 from summary import Goal
 
 GROUPS = {
@@ -22,10 +23,9 @@ def markdown(data: dict, goals: list[Goal], picture: str | None) -> str:
     lines = [
         f"# maskjit beside torch on the CPU, {data['date']}",
         "",
-        f"`{data['command']}`",
+        *(f"- `{run['command']}` at commit {run['commit']}, load before it {run['load']}" for run in runs.of(data)),
         "",
-        f"{machine['cpu']} ({', '.join(machine['features'])}), {machine['cpus']} CPUs; torch {data['torch']}, maskjit "
-        f"{data['maskjit']} at commit {data['commit']}. Load before the run: {machine['load']}.",
+        f"{machine['cpu']} ({', '.join(machine['features'])}), {machine['cpus']} CPUs; torch {data['torch']}, maskjit {data['maskjit']}.",
         "",
         "Medians of interleaved runs in one process, on the same tensors and threads. A peer's column has its time and how often as",
         "fast maskjit is (median of the rounds, quartiles in brackets). Block masks are given to FlexAttention for free; making one and",
@@ -33,13 +33,14 @@ def markdown(data: dict, goals: list[Goal], picture: str | None) -> str:
         "second follow an untimed one; rounds in which the host took processors away count only where no five others are. Shares are",
         "of what the same threads did in registers (or copying, for decoding, memory of the same kind as the operands') right before and",
         "after each call: medians over the rounds, in brackets over those in which the first-level caches gave what they gave at best,",
-        "so that no other guest of the machine shared a core. Between cases:",
+        "so that no other guest of the machine shared a core. Between cases, run by run:",
         "",
         "| threads | f32 FMA | bf16 " + (machine["bf16_unit"] or "(no unit)") + " | copy (read + written) | read |",
         "|---|---|---|---|---|",
     ]
-    for threads, ceilings in data["ceilings"].items():
-        lines.append(f"| {threads} | " + " | ".join(_ceiling(ceilings, name) for name in ("f32", "bf16", "copy", "read")) + " |")
+    for run in runs.of(data):
+        for threads, ceilings in run["ceilings"].items():
+            lines.append(f"| {threads} | " + " | ".join(_ceiling(ceilings, name) for name in ("f32", "bf16", "copy", "read")) + " |")
     lines += ["", _stolen(data)]
     if picture:
         lines += ["", f"![How often as fast as its peers]({picture})"]

@@ -391,6 +391,37 @@ TEST(Attention, SpecReloadedSharesTheKernelAndThreadsAgree) {
   for (auto& thread : threads) thread.join();
 }
 
+// Calls of a few microseconds stay on the caller: waking another thread takes longer.
+TEST(Attention, SmallCallsWakeNoThreads) {
+  struct Pool final : ThreadPool {
+    mutable std::vector<int> counts;
+    int threads() const override { return 3; }
+    void run(int count, void (*task)(void*, int), void* context) const override {
+      counts.push_back(count);
+      for (int i = 0; i < count; ++i) task(context, i);
+    }
+  };
+  for (const ElementType type : {ElementType::F32, ElementType::BF16}) {
+    for (const auto& [q_len, kv_len, threads] :
+         {std::tuple{1, 64, 1}, {64, 64, 1}, {1, 8'000, 3}, {256, 256, 3}}) {
+      SCOPED_TRACE(fmt::format("{} {} {}", name_of(type), q_len, kv_len));
+      const auto pool = std::make_shared<Pool>();
+      EngineOptions options = memory_only();
+      options.thread_pool = pool;
+      expect_reference(Engine(options), {.spec = "masker main() = full()",
+                                         .num_heads = 1,
+                                         .q_len = q_len,
+                                         .kv_len = kv_len,
+                                         .head_dim = 64,
+                                         .head_dim_v = 64,
+                                         .type = type,
+                                         .weights = false});
+      EXPECT_EQ(pool->counts.empty(), threads == 1);
+      if (threads > 1) EXPECT_THAT(pool->counts, ::testing::Contains(threads));
+    }
+  }
+}
+
 TEST(Attention, EveryTemplateAndTargetAgrees) {
   for (const char* name :
        {"host/attention_decode", "host/attention_forward", "host/attention_reference"}) {

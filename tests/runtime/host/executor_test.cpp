@@ -110,6 +110,30 @@ TEST(Executor, OneItemOrOneThreadStaysOnTheCaller) {
   EXPECT_THAT(many.record.threads, ::testing::ElementsAre(std::this_thread::get_id()));
 }
 
+// A plan may say that fewer threads have enough to do: one for those takes its place.
+TEST(Executor, NoMoreThreadsThanThePlanOccupies) {
+  static std::vector<int64_t> planned;
+  for (const int64_t occupied : {1, 2, 4}) {
+    planned.clear();
+    static int64_t most;
+    most = occupied;
+    Job job(50, 3);
+    Executor(4).run(
+        [](const MjAttentionArgs* args, int64_t threads, MjPlan* p) {
+          plan(args, threads, p);
+          p->threads = std::min(threads, most);
+          planned.push_back(threads);
+        },
+        run, job.args);
+    job.expect_done();
+    EXPECT_LE(job.record.threads.size(), static_cast<size_t>(occupied));
+    const std::vector<int64_t> once = {4}, twice = {4, occupied};
+    EXPECT_EQ(planned, occupied == 4 ? once : twice);
+    if (occupied == 1)
+      EXPECT_THAT(job.record.threads, ::testing::ElementsAre(std::this_thread::get_id()));
+  }
+}
+
 TEST(Executor, ConcurrentLaunches) {
   const Executor executor(3);
   std::vector<std::thread> callers;

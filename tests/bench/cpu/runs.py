@@ -1,0 +1,46 @@
+"""Several runs on one page: some take an hour, and a machine is not quiet for as long."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+from summary import goals
+
+#: What a run has of its own on a page of several.
+OF_A_RUN = ("date", "command", "commit", "ceilings", "latency", "minutes")
+
+
+def read(path: pathlib.Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def merged(runs: list[dict]) -> dict:
+    """Of a case that several runs have, the last one's figures."""
+    if len(runs) == 1:
+        return runs[0]
+    for what, of in (("torch", lambda run: run["torch"]), ("CPU", lambda run: run["machine"]["cpu"])):
+        if len({of(run) for run in runs}) > 1:
+            raise SystemExit(f"the runs have not the same {what}: {', '.join(sorted({of(run) for run in runs}))}")
+    results, left_out = {}, {}
+    for run in runs:
+        measured = tuple(_name(r) for r in run["results"])
+        left_out = {name: why for name, why in left_out.items() if not name.startswith(measured)} | run["left_out"]
+        results.update({_name(r): r for r in run["results"]})
+    data = {**runs[-1], "left_out": left_out, "results": list(results.values())}
+    data["runs"] = [{"load": run["machine"]["load"], **{name: run[name] for name in OF_A_RUN}} for run in runs]
+    data["goals"] = [vars(goal) for goal in goals(data["results"], slowest_compile(data["latency"]))]
+    return data
+
+
+def of(data: dict) -> list[dict]:
+    """The runs of a page; one that was not merged is its only one."""
+    return data.get("runs") or [{"load": data["machine"]["load"], **{name: data[name] for name in OF_A_RUN}}]
+
+
+def slowest_compile(latency: dict[str, dict[str, float]]) -> dict[str, float]:
+    return max(latency.values(), key=lambda of: of.get("engine, empty cache", 0), default={})
+
+
+def _name(result: dict) -> str:
+    return f"{result['name']}, {result['threads']} threads"
