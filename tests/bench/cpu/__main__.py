@@ -92,6 +92,9 @@ def measure(case: Case, threads: int, machine: Machine, given: argparse.Namespac
     contestants, refused = enter(case, given.peers.split(","), given.quick)
     kind = "copy" if case.group == "decode" else case.dtype
     calls = {c.name: c.call for c in contestants}
+    smooth = {dim: dataclasses.replace(case, q_len=1024, kv_len=1024, dim=dim, strided=False) for dim in _smooth_dims(case)}
+    for dim, of in smooth.items():
+        calls[f"smooth D{dim}"] = enter_maskjit(of, of.operands(), of.mask.tensors(of))[0].call
     if case.group == "tiny":
         many = dataclasses.replace(case, heads=MANY_HEADS, kv_heads=MANY_HEADS)
         calls["many heads"] = enter_maskjit(many, many.operands(), {})[0].call
@@ -102,8 +105,7 @@ def measure(case: Case, threads: int, machine: Machine, given: argparse.Namespac
         beside="maskjit",
     )
     ceilings = [r.ceiling for r in rounds]
-    active = case.mask.active(case, case.mask.tensors(case))
-    elements = case.q_len * case.kv_len if active is None else int(active.sum())
+    elements = case.active_elements()
     flops = 4 * case.dim * case.batch * case.heads * elements
     work = case.bytes() if kind == "copy" else flops
     result = {
@@ -136,6 +138,10 @@ def measure(case: Case, threads: int, machine: Machine, given: argparse.Namespac
         # A call without the work of a head: what one more of many takes of all threads' time.
         pairs = zip(times["maskjit"], times["many heads"], strict=True)
         result["overhead_seconds"] = statistics.median(one - threads * (many - one) / (MANY_HEADS - 1) for one, many in pairs)
+    if smooth:
+        expected = [_on_the_line(case.dim, dict(zip(smooth, of))) for of in zip(*(times[f"smooth D{dim}"] for dim in smooth))]
+        shares = elements / next(iter(smooth.values())).active_elements()
+        result["cliff"] = statistics.median(t / (of * shares) for t, of in zip(times["maskjit"], expected, strict=True))
     for contestant in contestants:
         of = sorted(times[contestant.name])
         seconds = of[len(of) // 2]
@@ -159,6 +165,18 @@ def measure(case: Case, threads: int, machine: Machine, given: argparse.Namespac
             counted = [t + contestant.block_mask_seconds for t in times[contestant.name]]
             result["ratios"]["FlexAttention + block mask"] = ratio(counted, times["maskjit"])
     return result, refused
+
+
+def _smooth_dims(case: Case) -> tuple[int, ...]:
+    """Head dimensions of causal 1k, beside which a case off the tile stands."""
+    if case.group != "cliffs":
+        return ()
+    return (case.dim,) if case.dim in (64, 128) else (64, 128)
+
+
+def _on_the_line(dim: int, of: dict[int, float]) -> float:
+    """What a head dimension takes if the time grows evenly between those of `of`."""
+    return of[dim] if dim in of else of[64] + (of[128] - of[64]) * (dim - 64) / 64
 
 
 def _share(work: float, seconds: list[float], rounds: list[Round], undisturbed: bool = False) -> float | None:

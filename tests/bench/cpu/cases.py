@@ -70,6 +70,11 @@ class Case:
 
         return normal(self.heads, self.q_len), normal(self.kv_heads, self.kv_len), normal(self.kv_heads, self.kv_len)
 
+    def active_elements(self) -> int:
+        """Of the mask of one head."""
+        active = self.mask.active(self, self.mask.tensors(self))
+        return self.q_len * self.kv_len if active is None else int(active.sum())
+
     def bytes(self) -> int:
         """Of queries, keys, values and the output, each once."""
         rows = 2 * self.heads * self.q_len + 2 * self.kv_heads * self.kv_len

@@ -37,6 +37,8 @@ def goals(results: list[dict], latency: dict[str, float]) -> list[Goal]:
     amx = shares([r for r in dense if r["dtype"] == "bf16" and r["dim"] == 128])
     fma = shares([r for r in dense if r["dtype"] == "f32"])
     bandwidth = shares([r for r in results if r["group"] == "decode"])
+    # In the same rounds; for a head dimension of 80 beside the line between those of 64 and 128.
+    cliffs = [r["cliff"] for r in results if "cliff" in r]
     tiny = [1e6 * r["overhead_seconds"] for r in results if r["group"] == "tiny"]
     return [
         _at_least("against FlexAttention, block mask for free (geometric mean)", 1.5, ratios(prefill, "FlexAttention")),
@@ -47,32 +49,11 @@ def goals(results: list[dict], latency: dict[str, float]) -> list[Goal]:
         _at_least("share of the bf16 matrix peak: dense, 2k and more, D 128 (geometric mean)", 0.4, amx, percent=True),
         _at_least("share of the f32 FMA peak: dense, 2k and more (geometric mean)", 0.7, fma, percent=True),
         _at_least("share of the copy bandwidth: decode (geometric mean)", 0.8, bandwidth, percent=True),
-        _at_most("time of an active element where a length is off a tile, D 80 or strided, beside causal 1k (worst case)", 1.25, max(cliffs(results), default=None), ""),
+        _at_most("time of an active element where a length is off a tile, D 80 or strided, beside causal 1k (worst case)", 1.25, max(cliffs, default=None), ""),
         _at_most("1 to 64 rows on 64 keys: the call beside the work of such a head (worst case)", 20, max(tiny, default=None), " us"),
         _at_most("cold compile", 100, latency.get("engine, empty cache")),
         _at_most("first result of a new process, from disk", 10, latency.get("process, from disk")),
     ]
-
-
-def cliffs(results: list[dict]) -> list[float]:
-    """How often as long an active element takes as in causal 1k with 8 heads; for a head dimension of 80 as on the line between those
-    of 64 and 128. In units of what the machine could do in the same round, as cases are run at different times."""
-
-    def cost(r: dict) -> float:
-        return r["dim"] / (r["contestants"]["maskjit"]["share_of_ceiling"] or math.nan)
-
-    smooth = {
-        (r["dtype"], r["threads"], r["dim"]): cost(r)
-        for r in results
-        if r["group"] == "masks" and r["mask"] == "causal" and (r["kv_len"], r["heads"]) == (1024, 8)
-    }
-
-    def expected(r: dict) -> float:
-        of = {dim: smooth.get((r["dtype"], r["threads"], dim), math.nan) for dim in {64, 128, r["dim"]}}
-        return of[r["dim"]] if r["dim"] in (64, 128) else of[64] + (of[128] - of[64]) * (r["dim"] - 64) / 64
-
-    ratios = (cost(r) / expected(r) for r in results if r["group"] == "cliffs")
-    return [ratio for ratio in ratios if not math.isnan(ratio)]
 
 
 def _at_least(what: str, goal: float, values: list[float], mean=geometric_mean, percent: bool = False) -> Goal:
