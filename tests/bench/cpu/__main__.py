@@ -228,7 +228,7 @@ def main() -> int:
     load = " ".join(f"{x:.2f}" for x in os.getloadavg())
     if "flex" in given.peers:
         start_compiler()
-    started, results, left_out = time.perf_counter(), [], {}
+    started, commit, results, left_out = time.perf_counter(), _commit(), [], {}
     ceilings = {int(threads): Ceilings(int(threads)) for threads in given.threads.split(",")}
     probe = 0.2 if given.quick else 0.5
 
@@ -259,7 +259,7 @@ def main() -> int:
     data = {
         "date": datetime.date.today().isoformat(),
         "command": _command(given),
-        "commit": _commit(),
+        "commit": commit,
         "torch": torch.__version__,
         "maskjit": maskjit.__version__,
         "minutes": (time.perf_counter() - started) / 60,
