@@ -287,9 +287,12 @@ MJ_OUTLINE MJ_DIRECTOR void finish_one(const void* tiles, int32_t i, float* scor
   finish_tile(t->args, *t->block, t->first + i, t->classes[i], scores, mj_tile_k);
 }
 
-// mj_attend_tiles on `tiles` tiles of row block `t` from place `at` of the chunk on.
+// mj_attend_tiles on `tiles` tiles of row block `t` from place `at` of the chunk on. begun: scores
+// are the products of the last of them. next: the place of the tile that the next row block begins
+// with, or -1.
 MJ_OUTLINE MJ_DIRECTOR int attend_tiles(const TilesToFinish& finish, const Scratch& s, int t,
-                                        int at, int tiles, MjRowsToFetch* ahead) {
+                                        int at, int tiles, bool begun, int next,
+                                        MjRowsToFetch* ahead) {
   const int row = t * mj_tile_q;
   const MjAttentionArgs* args = finish.args;
   const MjTilesToAttend job = {s.queries + row * query_words(),
@@ -309,7 +312,10 @@ MJ_OUTLINE MJ_DIRECTOR int attend_tiles(const TilesToFinish& finish, const Scrat
                                args->lse != nullptr,
                                finish_one,
                                &finish,
-                               ahead};
+                               ahead,
+                               begun,
+                               next < 0 ? nullptr : s.queries + (row + mj_tile_q) * query_words(),
+                               next < 0 ? nullptr : s.keys + next * key_tile_words()};
   return mj_attend_tiles(&job, tiles);
 }
 
@@ -346,12 +352,17 @@ MJ_OUTLINE MJ_DIRECTOR void visit_chunk(const MjAttentionArgs* args, const RowBl
   const int64_t first = chunk.first;
   const int tiles = chunk.count;
   int32_t classes[kMaxBlocks][kMaxChunkTiles];
+  int lowest[kMaxBlocks], highest[kMaxBlocks];  // that are not Empty, of each row block; none: -1
   bool needed[kMaxChunkTiles] = {};
   for (int t = 0; t < count_blocks; ++t) {
+    lowest[t] = highest[t] = -1;
     for (int i = 0; i < tiles; ++i) {
       const int64_t tile = first + i;
       classes[t][i] = classify(args, blocks[t], tile * mj_tile_k, keys_of_tile(args, tile));
-      needed[i] = needed[i] || classes[t][i] != 0;
+      if (classes[t][i] == 0) continue;
+      needed[i] = true;
+      lowest[t] = highest[t] < 0 ? i : lowest[t];
+      highest[t] = i;
     }
   }
   for (int i = 0; i < tiles; ++i) {
@@ -361,8 +372,10 @@ MJ_OUTLINE MJ_DIRECTOR void visit_chunk(const MjAttentionArgs* args, const RowBl
   }
   const int words = query_words();
   const int columns = padded_value_columns();
+  bool begun = false;  // scores are the products of the highest tile of row block t
   for (int t = 0; t < count_blocks; ++t) {
     MjRowsToFetch ahead = rows_ahead(args, blocks[0], next, t, count_blocks);
+    const int after = t + 1 < count_blocks && attempts[t + 1] > 0 ? highest[t + 1] : -1;
     for (int end = tiles; end > 0;) {
       if (classes[t][end - 1] == 0) {
         --end;
@@ -374,7 +387,9 @@ MJ_OUTLINE MJ_DIRECTOR void visit_chunk(const MjAttentionArgs* args, const RowBl
         while (some < end && classes[t][end - 1 - some] != 0) ++some;
         const int at = end - some;
         const TilesToFinish finish = {args, &blocks[t], first + at, classes[t] + at};
-        const int done = attend_tiles(finish, s, t, at, some, &ahead);
+        const int begin_next = at == lowest[t] ? after : -1;
+        const int done = attend_tiles(finish, s, t, at, some, begun, begin_next, &ahead);
+        begun = done == some && begin_next >= 0;
         if (done > 0) {
           end -= done;
           continue;

@@ -120,17 +120,21 @@ MJ_INLINE __mmask16 asked_rows(const MjTilesToAttend* job, int first) {
   return rows >= kLanes ? 0xffff : (1u << (rows < 0 ? 0 : rows)) - 1;
 }
 
-// The scores of keys [32 half, 32 half + 32) of tile `tile`.
+// The products of queries with keys [32 half, 32 half + 32) of a tile.
 template <typename Work>
-MJ_INLINE void scores_of_half(const MjTilesToAttend* job, int tile, int half, const Work& work) {
+MJ_INLINE void scores_of_half(const MjTilesToAttend* job, const uint32_t* queries,
+                              const uint32_t* keys, int half, const Work& work) {
   const int words = job->words;
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
   _tile_zero(3);
-  products(job->queries, int64_t{4} * words, int64_t{16} * words, 16,
-           job->keys + (int64_t{2} * tile + half) * kKeys / 2 * words, int64_t{16} * words,
-           words / 16, work);
+  products(queries, int64_t{4} * words, int64_t{16} * words, 16,
+           keys + int64_t{half} * (kKeys / 2) * words, int64_t{16} * words, words / 16, work);
+}
+
+MJ_INLINE const uint32_t* keys_of_tile(const MjTilesToAttend* job, int tile) {
+  return job->keys + int64_t{tile} * kKeys * job->words;
 }
 
 MJ_INLINE void store_scores(const MjTilesToAttend* job, int half) {
@@ -195,8 +199,8 @@ MJ_INLINE bool add_totals(const MjTilesToAttend* job, const float* parts) {
 
 template <bool kExactTotals>
 MJ_INLINE int32_t attend_tiles(const MjTilesToAttend* job, int32_t tiles) {
-  for (int half = 0; half < 2; ++half) {
-    scores_of_half(job, tiles - 1, half, Nothing());
+  for (int half = 0; half < 2 && !job->begun; ++half) {
+    scores_of_half(job, job->queries, keys_of_tile(job, tiles - 1), half, Nothing());
     store_scores(job, half);
   }
   job->finish(job->context, tiles - 1, job->scores);
@@ -211,6 +215,8 @@ MJ_INLINE int32_t attend_tiles(const MjTilesToAttend* job, int32_t tiles) {
     for (int i = 0; i < kRows * kLanes; i += kLanes) store(parts + i, splat(0.0f));
 #pragma clang loop unroll(disable)
     for (int tile = left - 1; tile >= first; --tile) {
+      const uint32_t* queries = tile > 0 ? job->queries : job->next_queries;
+      const uint32_t* keys = tile > 0 ? keys_of_tile(job, tile - 1) : job->next_keys;
 #pragma clang loop unroll(disable)
       for (int half = 0; half < 2; ++half) {
         // The scores that the next tile's replace.
@@ -221,12 +227,12 @@ MJ_INLINE int32_t attend_tiles(const MjTilesToAttend* job, int32_t tiles) {
             base,
             job->factor,
             kRows};
-        if (tile > 0) {
-          scores_of_half(job, tile - 1, half,
+        if (keys != nullptr) {
+          scores_of_half(job, queries, keys, half,
                          Beside<Exponentials<kExactTotals>>{&exponentials, &fetcher, beside});
         }
         exponentials.rows(kRows);
-        if (tile > 0) store_scores(job, half);
+        if (keys != nullptr) store_scores(job, half);
       }
       if (tile > 0) job->finish(job->context, tile - 1, job->scores);
     }

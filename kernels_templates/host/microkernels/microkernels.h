@@ -134,6 +134,11 @@ struct MjTilesToAttend {
   void (*finish)(const void* context, int32_t i, float* scores);
   const void* context;
   MjRowsToFetch* ahead;  // asked for line by line, as far as there is time
+  bool begun;            // scores are the products of the last tile
+  // Packed queries and keys of a tile whose products stand beside this call's last exponentials:
+  // what the next call begins with. Scores are those where all tiles are done. Null: nothing.
+  const uint32_t* next_queries;
+  const uint32_t* next_keys;
 };
 // Adds the keys of up to `tiles` tiles to total and sums, the last tiles first; returns how many it
 // did. Exponentials are relative to `maximum` as it is - to the last tile's where it is -inf, which

@@ -61,16 +61,18 @@ TEST(Attention, LeavesTheFloatingPointModeAlone) {
 // little, by more than f32 can hold, and by so much that weights of earlier keys vanish; a row that
 // is no number spoils no other.
 TEST(Attention, ScoresThatOutgrowTheFirstTiles) {
-  constexpr int64_t kQueries = 72, kKeys = 1100, kDim = 64;
+  constexpr int64_t kQueries = 200, kKeys = 1100, kDim = 64;
   const auto attention = *engine().load_text("masker main() = full()")->bind();
   const auto score_of = [](int64_t key) {
     const int64_t tile = key / 64;
     const double wave = static_cast<double>(key % 5);
     return wave + (tile < 3 ? 0 : tile == 3 ? 20 : tile < 7 ? 100 : tile == 9 ? 2048 : 8);
   };
+  // Rows of every third block of 32 outgrow nothing by much.
   const auto factor_of = [](int64_t query) {
     const double factors[] = {1, 0.25, 0.015625, 0, -1, -0.0625};
-    return query == 33 ? NAN : factors[query % 6];
+    if (query / 32 % 3 == 1) return query % 2 == 0 ? 0.015625 : -0.0078125;
+    return query == 67 ? NAN : factors[query % 6];
   };
   for (const ElementType type : {ElementType::F32, ElementType::BF16}) {
     SCOPED_TRACE(name_of(type));
@@ -109,6 +111,26 @@ TEST(Attention, ScoresThatOutgrowTheFirstTiles) {
       }
       const double expected = largest + std::log(total);
       EXPECT_NEAR(lse.at(q), expected, 1e-5 + 1e-6 * std::abs(expected));
+    }
+  }
+}
+
+// Blocks of rows that share packed keys begin and end at different tiles, with holes between.
+TEST(Attention, RowBlocksOfDifferentTiles) {
+  for (const char* spec : {"masker main() = causal()", "masker main() = local(100)",
+                           "masker main() = causal() & (sink(40) | local(90))",
+                           "masker main() = causal() & (k < 64 | q - k > 400 | q - k < 30)",
+                           "masker main() = causal() & k // 64 % 3 != 1",
+                           "attention main { mask local(200) score alibi(s) }"}) {
+    for (const int64_t head_dim : {64, 128}) {
+      SCOPED_TRACE(fmt::format("{} D {}", spec, head_dim));
+      expect_reference(engine(), {.spec = spec,
+                                  .q_len = 500,
+                                  .kv_len = 1300,
+                                  .head_dim = head_dim,
+                                  .head_dim_v = head_dim,
+                                  .type = ElementType::BF16,
+                                  .weights = false});
     }
   }
 }
