@@ -28,13 +28,13 @@ def merged(runs: list[dict]) -> dict:
         left_out = {name: why for name, why in left_out.items() if not name.startswith(measured)} | run["left_out"]
         results.update({_name(r): r for r in run["results"]})
     data = {**runs[-1], "left_out": left_out, "results": list(results.values())}
-    data["runs"] = [{"load": run["machine"]["load"], **{name: run[name] for name in OF_A_RUN}} for run in runs]
+    data["runs"] = [part for run in runs for part in of(run)]
     data["goals"] = [vars(goal) for goal in goals(data["results"], slowest_compile(data["latency"]))]
     return data
 
 
 def of(data: dict) -> list[dict]:
-    """The runs of a page; one that was not merged is its only one."""
+    """The runs of a page; what was not merged is its only one."""
     return data.get("runs") or [{"load": data["machine"]["load"], **{name: data[name] for name in OF_A_RUN}}]
 
 
