@@ -19,9 +19,9 @@ def merged(runs: list[dict]) -> dict:
     """Of a case that several runs have, the last one's figures."""
     if len(runs) == 1:
         return runs[0]
-    for what, of in (("torch", lambda run: run["torch"]), ("CPU", lambda run: run["machine"]["cpu"])):
-        if len({of(run) for run in runs}) > 1:
-            raise SystemExit(f"the runs have not the same {what}: {', '.join(sorted({of(run) for run in runs}))}")
+    for what, found in (("torch", {run["torch"] for run in runs}), ("CPU", {run["machine"]["cpu"] for run in runs})):
+        if len(found) > 1:
+            raise SystemExit(f"the runs have not the same {what}: {', '.join(sorted(found))}")
     results, left_out = {}, {}
     for run in runs:
         measured = tuple(_name(r) for r in run["results"])
